@@ -452,14 +452,24 @@ def test_a_relay_whose_name_is_not_known_has_the_code_of_a_name(place: Place, co
     )
 
 
-def test_an_interrupted_wait_ends_quietly(place: Place) -> None:
-    path = place.folder / "a"
-    path.write_bytes(b"1")
-    sender = place.send(path)
-    sender.wait_for("type")
-    sender.signal(signal.SIGINT)
-    result = sender.wait()
-    assert (result.code, result.err) == (130, "")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize(
+    ("words", "begun"),
+    [
+        (("send", __file__), "type"),
+        (("receive", PASSWORD), "Waiting"),
+        (("domain", "connect", "127.0.0.1:1", "--timeout", "60"), "Asking"),
+    ],
+    ids=["send", "receive", "domain connect"],
+)
+def test_an_interrupted_command_says_so_in_one_line(
+    place: Place, words: tuple[str, ...], begun: str, number: signal.Signals, code: int
+) -> None:
+    command = place.start(*words, *(place.at if words[0] in ("send", "receive") else ()))
+    command.wait_for(begun)
+    command.signal(number)
+    result = command.wait()
+    assert (result.code, result.err) == (code, "sansproto: Interrupted: start again.\n")
 
 
 def test_an_interrupted_wait_is_told_to_scripts(place: Place) -> None:

@@ -26,7 +26,7 @@ from .options import OptionalPort, Port, Seconds, Switch
 from .output import Target
 from .receiving import Receiving, Wishes
 from .relaying import own_relay, serve
-from .report import OutputFailed, Reporter, make_reporter
+from .report import OutputFailed, Reporter, has_room, make_reporter
 from .sending import Sending
 from .signals import Signals
 from .sizes import parse_size
@@ -301,9 +301,9 @@ def run_command(arguments: list[str]) -> int:
     except CycloptsError as error:
         return _report(usage_failure(error, arguments), arguments)
     except Interrupted as interrupted:
-        return _report_interrupted(interrupted.code, arguments)
+        return _report_interrupted(interrupted, arguments)
     except KeyboardInterrupt:
-        return _report_interrupted(Exit.INTERRUPTED, arguments)
+        return _report_interrupted(Interrupted(Exit.INTERRUPTED), arguments)
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps what __set_name__ raises
             return _report_interrupted(Exit.INTERRUPTED, arguments)
@@ -327,11 +327,11 @@ def _report_bug(error: Exception, arguments: list[str]) -> int:
     return _report(CommandFailed(Exit.BUG, f"An unexpected error ({name}): please report it."), arguments)
 
 
-def _report_interrupted(code: Exit, arguments: list[str]) -> int:
-    """A person knows; a script that reads our output may not be the one that did it."""
-    if "--json" in arguments:
-        _report(CommandFailed(code, "Interrupted: start again."), arguments)
-    return code
+def _report_interrupted(interrupted: Interrupted, arguments: list[str]) -> int:
+    """Whoever reads that may not be who did it; where nobody reads, nobody waits for it."""
+    if has_room(sys.stdout if "--json" in arguments else sys.stderr):
+        _report(CommandFailed(interrupted.code, interrupted.message), arguments)
+    return interrupted.code
 
 
 def _receive_command(password: str | None, relay: RelayAddress) -> str:

@@ -40,8 +40,8 @@ class DiskFull(CommandFailed):
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM, raised only where nothing is half done."""
+    """Ctrl-C or SIGTERM, raised only where nothing is half done. ``message`` is one line, as of CommandFailed."""
 
-    def __init__(self, code: Exit) -> None:
-        self.code = code
+    def __init__(self, code: Exit, message: str = "Interrupted: start again.") -> None:
+        self.code, self.message = code, message
         super().__init__(code)

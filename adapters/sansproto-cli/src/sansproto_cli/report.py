@@ -6,9 +6,9 @@ import json
 import os
 import select
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Protocol, TextIO, TypeAlias
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Protocol, TextIO, TypeAlias
 
 from rich.console import Console
 from rich.live import Live
@@ -86,30 +86,34 @@ def _console(*, stderr: bool = False) -> Console:
 
 def _print(text: str, out: TextIO) -> None:
     try:
-        if len(text) < _AT_ONCE and _has_room(out):
+        if len(text) < _AT_ONCE and has_room(out):
             print(text, file=out, flush=True)
             return
-        if is_ending() and not _has_room(out):
+        if is_ending() and not has_room(out):
             _silence(out)
         with at_once():
             print(text, file=out, flush=True)
     except Interrupted:
-        if not _has_room(out):
+        if not has_room(out):
             _silence(out)
         raise
     except OSError as error:
         _silence(out)
-        raise OutputFailed(Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere.") from error
+        raise _unwritable(error) from error
 
 
-def _has_room(out: TextIO) -> bool:
+def _unwritable(error: OSError) -> OutputFailed:
+    return OutputFailed(Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere.")
+
+
+def has_room(out: TextIO) -> bool:
     """Would a line be written at once, as far as the system can tell?"""
     with suppress(OSError, ValueError):
         return bool(select.select((), (out,), (), 0.0)[1])
     return True
 
 
-def _silence(out: TextIO) -> None:
+def _silence(out: IO[str]) -> None:
     """What is left in its buffer, and what comes, goes nowhere: the interpreter would fail, or wait, to write it."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
@@ -232,36 +236,47 @@ class TerminalReporter:
         self._rows: Rows = ()
 
     def tell(self, event: str, text: str = "", **facts: object) -> None:
-        self._stop()
-        if text:  # above the table, if there is one
-            self._say(text, {"finished": "bold green", "warning": "yellow"}.get(event, ""))
+        with self._writing():
+            if text:  # above the table, if there is one
+                self._say(text, {"finished": "bold green", "warning": "yellow"}.get(event, ""))
 
     def command(self, event: str, text: str, command: str, **facts: object) -> None:
-        self._stop()
-        self._say(text)
-        self._console.print(f"\n    {command}\n", style="bold cyan", markup=False)  # as it is: it will be copied
+        with self._writing():
+            self._say(text)
+            self._console.print(f"\n    {command}\n", style="bold cyan", markup=False)  # as it is: it will be copied
 
     def ask(self, question: str) -> None:
-        self._stop()
-        self._is_asking = True
-        self._console.print(printable(question), style="bold", markup=False, end=" ")
+        with self._writing():
+            self._is_asking = True
+            self._console.print(printable(question), style="bold", markup=False, end=" ")
 
     def text(self, text: str) -> None:
-        self._stop()
-        for line in text.splitlines():
-            self._console.print(printable(line.expandtabs()), markup=False)
+        with self._writing():
+            for line in text.splitlines():
+                self._console.print(printable(line.expandtabs()), markup=False)
 
     def answered(self) -> None:
         self._is_asking = False
 
     def progress(self, done: int, total: int | None) -> None:
-        self._bar.show(done, total)
+        with _on_terminal(self._console):
+            self._bar.show(done, total)
 
     def rest(self) -> None:
-        with suppress(OSError):  # the terminal was closed
-            self._stop()
+        with self._writing():
+            pass
 
     def show(self, rows: Rows) -> bool:
+        with _on_terminal(self._console):
+            self._show(rows)
+        return True
+
+    def fail(self, failure: CommandFailed) -> None:
+        with suppress(OutputFailed), self._writing(), _on_terminal(self._errors):
+            _begin_line(self._errors)
+            self._errors.print(f"\N{MULTIPLICATION SIGN} {printable(failure.message)}", style="bold red", markup=False)
+
+    def _show(self, rows: Rows) -> None:
         if not rows:
             if self._live is not None:
                 self._live.stop()
@@ -272,21 +287,39 @@ class TerminalReporter:
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
             self._live.update(_table(rows), refresh=True)
-        return True
-
-    def fail(self, failure: CommandFailed) -> None:
-        self._stop()
-        self._errors.print(f"\N{MULTIPLICATION SIGN} {printable(failure.message)}", style="bold red", markup=False)
 
     def _say(self, text: str, style: str = "") -> None:
+        if is_ending():
+            _begin_line(self._console)
         lines = "\n".join(printable(line) for line in text.split("\n"))
         self._console.print(lines, style=style, markup=False)
 
-    def _stop(self) -> None:
-        self._bar.clear()
-        if self._is_asking:
-            self._is_asking = False
-            self._console.print()
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Lines, below a bar or question that is there."""
+        with _on_terminal(self._console):
+            self._bar.clear()
+            if self._is_asking:
+                self._is_asking = False
+                self._console.print()
+            yield
+
+
+@contextmanager
+def _on_terminal(console: Console) -> Iterator[None]:
+    """It may be gone: who ends does not mind."""
+    try:
+        yield
+    except OSError as error:
+        _silence(console.file)
+        if not is_ending():
+            raise _unwritable(error) from error
+
+
+def _begin_line(console: Console) -> None:
+    """The terminal has shown what was typed: ^C, or no answer to a question."""
+    if console.is_terminal:
+        console.file.write("\r\x1b[K")
 
 
 def _table(rows: Rows) -> Table:

@@ -131,10 +131,11 @@ class Piping:
                     self._send(self._answer)
                     self._show_progress()
                     self._meeting.look(self._runner)
-        except Interrupted:
+        except Interrupted as interrupted:
             if self._outgoing.session is not None:
                 self._runner.call(lambda _: self._outgoing.count())
-                self._tell_cut("interrupted", f"Interrupted: {self._what_arrived()}")
+                self._tell_cut("interrupted")
+                interrupted.message = f"Interrupted: {self._what_arrived()} Start both ends again."
             raise
         finally:
             source.stop()
@@ -202,9 +203,9 @@ class Piping:
         self._tell_cut(reason.name.lower())
         raise CommandFailed(Exit.CUT, f"{_WHY[reason]}: {self._what_arrived()} Start both ends again.")
 
-    def _tell_cut(self, reason: str, text: str = "") -> None:
+    def _tell_cut(self, reason: str) -> None:
         sent, arrived, received = self._outgoing.sent, self._outgoing.arrived, self._received
-        self._reporter.tell("cut", text, reason=reason, sent=sent, arrived=arrived, received=received)
+        self._reporter.tell("cut", "", reason=reason, sent=sent, arrived=arrived, received=received)
 
     def _what_arrived(self) -> str:
         arrived, received = self._outgoing.arrived, self._received
