@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -278,7 +279,41 @@ def test_there_is_an_end_to_files_and_headers(inbox: Path, tmp_path: Path, monke
     long = archive(tmp_path / "x.tar", ("x/" + "n" * 2_000_000, REG, b""))
     with pytest.raises(CommandFailed, match="no archive"):
         unpack(inbox, long)
+    monkeypatch.setattr(unpacking, "_NAMES", 1000)
+    for name, target in (("n" * 100, "t"), ("n", "t" * 100)):
+        remembered = archive(tmp_path / "x.tar", *((f"x/{number}{name}", SYM, target) for number in range(10)))
+        with pytest.raises(CommandFailed, match="names that are too long"):
+            unpack(inbox, remembered)
     assert everything(inbox) == []
+
+
+@pytest.mark.parametrize("links", [0, 2])
+def test_links_that_become_copies_hold_no_more_than_the_archive(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int
+) -> None:
+    """Of a file system without links, or with a bound for those of a file: a header would cost as much as the file."""
+    made = 0
+    link = os.link
+
+    def bounded(source: Path, path: Path) -> None:
+        nonlocal made
+        if made == links:
+            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+        link(source, path)
+        made += 1
+
+    monkeypatch.setattr(os, "link", bounded)
+    contents, count = b"1" * 50_000, links + 1
+    names = [(f"x/{number}", LNK, "x/a") for number in range(count)]
+    unpack(inbox, archive(tmp_path / "x.tar", ("x/a", REG, contents), *names), name="one")
+    assert [(inbox / "one" / str(number)).read_bytes() == contents for number in range(count)] == [True] * count
+    assert len({path.stat().st_mtime_ns for path in (inbox / "one").iterdir()}) == 1
+    made = 0
+    names = [(f"x/{number}", LNK, "x/a") for number in range(count + 1)]
+    with pytest.raises(CommandFailed, match="copies here") as caught:
+        unpack(inbox, archive(tmp_path / "x.tar", ("x/a", REG, contents), *names))
+    assert caught.value.code == 8
+    assert everything(inbox) == sorted(["one", "one/a", *(f"one/{number}" for number in range(count))])
 
 
 @pytest.mark.parametrize(

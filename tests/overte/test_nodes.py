@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Final, cast
 
 import attrs
@@ -918,3 +919,25 @@ def test_an_agent_and_a_mixer_find_each_other_through_a_domain_server() -> None:
     domain.stop()
     net.run(12.0)
     assert Disconnected(Loss.SILENT) in two.events
+
+
+@pytest.mark.parametrize("one_victim", [True, False])
+def test_a_domain_makes_a_client_send_so_many_pings_and_no_more(one_victim: bool) -> None:
+    """To whom it likes, as SECURITY.rst says; when it lists nothing new, they end."""
+    most, delays, seconds = 8, ClientDelays(), 30
+    domain, sent = ClientPeer.live(limits=ClientLimits(nodes=most)), list[int]()
+    numbers = iter(range(1, seconds * most + 1))
+    for _ in range(seconds + int(delays.silence) + 1):
+        for number in islice(numbers, most):
+            host, ports = ("192.0.2.9", (7, 7)) if one_victim else (f"192.0.2.{number}", (7, 8))
+            public, local = (SockAddr(host, port) for port in ports)
+            key = number.to_bytes(16, "big")
+            domain.list(record("I", id=key, local_id=number, public_socket=public, local_socket=local))
+        domain.list()
+        domain.at(domain.now + 1.0)
+        sent.append(len(domain.sent(p.Ping)))
+    a_second = 2 * most / delays.punch
+    assert a_second - 2 * most <= min(sent[:seconds])
+    assert max(sent) <= a_second + 2 * most
+    assert sum(sent[:seconds]) <= seconds * a_second + 2 * most  # the first ones come at once
+    assert sent[-1] == 0

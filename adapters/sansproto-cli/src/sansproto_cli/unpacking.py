@@ -31,6 +31,7 @@ MOST = 500_000
 """Files, folders and links in one archive."""
 
 _DEEPEST = 200
+_NAMES = 1 << 28  # bytes of all names, and of where links lead, which are remembered
 _COPY = 1 << 18
 _LONGEST = 1 << 20  # bytes that are read at once: headers that are longer are none of ours
 _TOLD = 8
@@ -54,12 +55,14 @@ class UnpackedFolder:
         self._links: list[tarfile.TarInfo] = []
         self._folders: list[tuple[Path, Preserved]] = []
         self._numbers: dict[tuple[Path, str], int] = {}  # the next one for names that are one in a folder
-        self._warnings = 0
+        self._warnings = self._named = self._copied = 0
+        self._size = 0  # of the archive
 
     def unpack(self, archive: Path) -> None:
         """Raises :class:`CommandFailed` for an archive that is none, or that no honest sender makes."""
         try:
             with open(archive, "rb") as raw:
+                self._size = os.fstat(raw.fileno()).st_size
                 guarded = _Guarded(raw)
                 with tarfile.open(fileobj=cast(IO[bytes], guarded), mode="r:") as tar:
                     self._unpack_all(tar, guarded)
@@ -119,6 +122,9 @@ class UnpackedFolder:
 
     def _unpack_member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         parts = _parts(member.name)
+        self._named += len(member.name) + len(member.linkname)
+        if self._named > _NAMES:
+            raise _refused("names that are too long")
         if not (member.isdir() or member.isreg() or member.issym() or member.islnk()):
             raise _refused("a device or a pipe")
         if member.issparse():
@@ -142,29 +148,36 @@ class UnpackedFolder:
 
     def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, parent: Path, name: str) -> Path:
         descriptor, path = self._create(parent, name)
+        contents = tar.extractfile(member)
+        assert contents is not None  # it is a regular file
+        if self._fill(descriptor, contents) != member.size:
+            raise _refused("a file that is cut off")
+        self._preserved(member).apply(path)
+        return path
+
+    def _fill(self, descriptor: int, contents: IO[bytes]) -> int:
+        """How many bytes there were."""
         with os.fdopen(descriptor, "wb") as file:
-            contents = tar.extractfile(member)
-            assert contents is not None  # it is a regular file
             while piece := contents.read(_COPY):
                 self._check()
                 file.write(piece)
-            if file.tell() != member.size:
-                raise _refused("a file that is cut off")
-        self._preserved(member).apply(path)
-        return path
+            return file.tell()
 
     def _copy(self, member: tarfile.TarInfo, parent: Path, name: str) -> Path:
         """Of a hard link: a second name of a file that came before, and of nothing else."""
         source = self._files.get("/".join(_parts(member.linkname)))
         if source is None:
             raise _refused("a link to something else")
+        with suppress(OSError):  # a file system without links, or with too many of this file
+            return self._first(parent, name, lambda path: _link_to(source, path))[1]
         descriptor, path = self._create(parent, name)
-        os.close(descriptor)
-        os.unlink(path)
-        try:
-            os.link(source, path)
-        except OSError:  # a file system without links
-            shutil.copy2(source, path)
+        with open(source, "rb") as contents:
+            found = os.fstat(contents.fileno())
+            self._copied += found.st_size
+            if self._copied > self._size:
+                raise _refused("links that would be copies here, of more bytes than it has itself")
+            self._fill(descriptor, contents)
+        Preserved(found.st_mode, found.st_mtime_ns).apply(path)
         return path
 
     def _link(self, member: tarfile.TarInfo) -> None:
@@ -281,6 +294,11 @@ def _stays_inside(target: str, depth: int) -> bool:
     steps = target.split("/")
     up = next((at for at, step in enumerate(steps) if step != ".."), len(steps))
     return bool(target) and up <= depth and not any(step in ("", "..") or "\\" in step for step in steps[up:])
+
+
+def _link_to(source: Path, path: Path) -> int:
+    os.link(source, path)
+    return 0
 
 
 def _mkdir(path: Path) -> int:
