@@ -15,9 +15,9 @@ T = TypeVar("T")
 _SLICES: Final = 32.0
 """In a second."""
 _FAR: Final = 1e15
-"""All deadlines behind it are in one slice."""
+"""All later deadlines are in one slice."""
 _EMPTY: Final = 64
-"""Slices may be empty while they are no more than these, and than one for each timer."""
+"""So many slices may be empty, or one for each timer if that is more."""
 
 
 class Holder(Protocol):
@@ -33,9 +33,9 @@ class Armed:
     __slots__ = ("before", "held", "index", "minus_at", "minus_order", "part", "timer")
     before: Armed | None
     held: _Slice
-    """Where it stands: where its deadline is, or before."""
+    """The slice of its deadline, or an earlier one."""
     index: int
-    """At which place, while that is not sorted."""
+    """Its place in the slice, as long as that is not sorted."""
     minus_at: float
     minus_order: int
     part: Any
@@ -43,8 +43,8 @@ class Armed:
 
 
 class _Slice(list[Armed]):
-    """Timers whose deadlines are in this slice of time, or behind it: until it is the first one. Then it is sorted, and
-    none is behind it."""
+    """Timers whose deadlines are in this slice of time, or after it. When it becomes the first slice, it is sorted, and
+    later timers move on."""
 
     __slots__ = ("is_sorted", "minus_end")
     is_sorted: bool

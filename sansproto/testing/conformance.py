@@ -1,4 +1,4 @@
-"""Does this copy of the library do what the vectors say? For a copy that was vendored under another name::
+"""Checks this copy of the library against the vectors. For a copy that was vendored under another name::
 
     python -m acme._vendor.sansproto.testing.conformance path/to/vectors
 
@@ -30,15 +30,15 @@ from .vectors import UnknownSchema, VectorTest, files, load
 T = TypeVar("T")
 
 Answer = Mapping[str, Any]
-"""What the library makes of a test: the members of its outcome by name, and ``error`` if it refuses."""
+"""The outcome of one test: its members by name, and ``error`` if the library refuses the input."""
 
 
 Config = Mapping[str, Any]
-"""What a vector of a session says about it: the arguments of its constructor as plain data."""
+"""The ``config`` of a session vector: the arguments of the constructor as plain data."""
 
 
 class Make(Protocol):
-    """Makes a session out of a config."""
+    """Makes a session from a config."""
 
     def __call__(self, config: Config, entropy: Entropy, trace: Trace | None = None, /) -> Any: ...
 
@@ -62,7 +62,7 @@ def settings(kind: type[T], given: Config) -> T:
 
 @attrs.define
 class Report:
-    """How the tests of one type in one file went."""
+    """The results of the tests of one type in one file."""
 
     name: str
     passed: int = 0
@@ -108,7 +108,7 @@ def _judge(test: VectorTest, report: Report) -> None:
 
 
 def _found(test: VectorTest, checks: Checks) -> list[str]:
-    """The differences; what nobody expected is one, too, and the other tests are still to be run."""
+    """The differences. An unexpected exception is one, too: the other tests still have to run."""
     try:
         return differences(test, checks)
     except Exception as error:
@@ -116,12 +116,12 @@ def _found(test: VectorTest, checks: Checks) -> list[str]:
 
 
 def has_checks(protocol: str) -> bool:
-    """Are there checks of a protocol, or of what several share?"""
+    """Whether there are checks for this protocol, or for this part that several protocols share."""
     return find_spec(f"{__package__}.conformance_{protocol}") is not None
 
 
 def is_here(protocol: str) -> bool:
-    """Is what is checked part of this copy, which may leave protocols out?"""
+    """Whether this copy has the protocol: a vendored copy may leave some out."""
     return find_spec(f"{ROOT}.{protocol}") is not None
 
 
@@ -133,7 +133,7 @@ def load_checks(protocol: str) -> Checks:
 
 
 def differences(test: VectorTest, checks: Checks) -> list[str]:
-    """How what the library does differs from what the test says; nothing if it does not."""
+    """The differences between the library and the test; an empty list if there are none."""
     if test.body.keys() >= {"machine", "rows"}:
         tables = {table.name: to_json(table) for table in checks.TABLES}
         return [] if test.body == tables.get(test["machine"]) else ["the table differs"]
@@ -203,7 +203,7 @@ def outcome(make: Make, body: Mapping[str, Any], entropy: Entropy) -> dict[str, 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check the folder or file that the one argument names, and print how that went; the exit status."""
+    """Check the folder or file that the one argument names, and print the results; the exit status."""
     if len(arguments) != 1 or not Path(arguments[0]).exists():
         print(__doc__, file=sys.stderr)
         return 2

@@ -98,7 +98,7 @@ def _frame(test: VectorTest) -> Answer:
 
 
 def _whole(kind: type[Packet]) -> Callable[[VectorTest], Answer]:
-    """How packets of this kind, which stand by themselves, are read."""
+    """Decodes and encodes packets of this class, which are whole buffers without a frame."""
 
     def answer(test: VectorTest) -> Answer:
         packet = kind.decode(test.octets("wire"))
@@ -152,7 +152,7 @@ def _transfer(test: VectorTest) -> Answer:
 
 
 def _nearest(faults: set[Fault], test: VectorTest) -> Answer:
-    """The reader tells fewer faults apart than the vectors: the expected one if it may be it."""
+    """A reader that distinguishes fewer errors than the vectors gives the expected one, if it is among ``faults``."""
     exact = test.error if test.error in faults else min(faults, key=str)
     return {"error": exact.value if exact else None, "need": test.body.get("need")}
 
@@ -170,7 +170,7 @@ _PACK_ERRORS: Mapping[PackFault, set[Fault]] = {
     PackFault.LONG_NAME: {Fault.BAD_LENGTH, Fault.BAD_ENCODING},
     PackFault.TRAILING: {Fault.TRAILING},
 }
-"""What differs may depend on where the stream was cut."""
+"""Which of several errors a vector has can depend on the sizes of the pieces."""
 
 
 def _pack(test: VectorTest) -> Answer:
@@ -213,7 +213,7 @@ def _read_pack(pieces: Iterable[bytes]) -> dict[str, str] | PackFault:
 
 @contextmanager
 def _refusing(fault: Fault) -> Iterator[None]:
-    """What the library refuses as the caller's mistake is an answer here."""
+    """Turn ValueError and RuntimeError, which tell a caller of its mistake, into the error of a vector."""
     try:
         yield
     except WireError:
@@ -359,7 +359,7 @@ def _client_finish(test: VectorTest) -> Answer:
 
 
 def _keys(test: VectorTest) -> crypto.RecordKey | None:
-    """The key of a direction; None where it has a cipher that does not work."""
+    """The key of one direction; None if its cipher is not supported."""
     works = p.Cipher[test["inputs"]["cipher"]] is p.Cipher.AES_256_GCM
     return crypto.RecordKey.from_shared(test.octets("inputs", "shared_key")) if works else None
 
@@ -414,7 +414,7 @@ def _payload(given: Mapping[str, Any]) -> bytes:
 
 
 def _in_the_form_of(form: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    """A long string stands in a vector as its length, its hash and perhaps its beginning."""
+    """Bytes with the members that the vector has for them: ``hex``, or ``length``, ``sha256`` and perhaps ``start``."""
     start = len(form.get("start", "")) // 2
     forms = {"hex": data.hex(), "length": len(data), "sha256": sha256(data).hexdigest(), "start": data[:start].hex()}
     return {name: forms[name] for name in form}

@@ -124,7 +124,7 @@ def _mailbox_id(test: VectorTest) -> Answer:
 
 
 def seal_data(key: bytes, sid: bytes, counter: int, clear: p.Clear) -> bytes:
-    """A Data packet."""
+    """A sealed Data packet."""
     header = p.data_header(0x0B, sid, counter)
     return header + crypto.Cipher(key).seal(counter, p.CLEAR.encode(clear), header)
 
@@ -142,14 +142,14 @@ _KINDS: Final[Mapping[str, type[p.Clear]]] = {
 
 
 def clear_of(kind: str, body: bytes) -> p.Clear:
-    """What is sealed, by the name of its kind."""
+    """The plaintext of a Data packet, by the name of its kind."""
     return p.CLEAR.decode(bytes([_KINDS[kind].__wire__.id or 0]) + body)
 
 
 def first_message(
     static: crypto.KeyPair, ephemeral: bytes, responder: bytes, token: bytes, payload: p.InitPayload
 ) -> tuple[bytes, crypto.Initiation]:
-    """An H1, and what its sender keeps."""
+    """An H1, and the state that its sender keeps for the answer."""
     begun = crypto.begin_datagram(responder, token)
     public, sealed_static, sealed, initiation = crypto.write_first(
         begun, static, ephemeral, responder, payload.encode()
@@ -159,7 +159,7 @@ def first_message(
 
 
 def read_first(static: crypto.KeyPair, h1: bytes) -> tuple[bytes, p.InitPayload, crypto.Transcript, bytes]:
-    """Who sent an H1 and what it says, the transcript behind it, and its ephemeral key. Raises WireError."""
+    """The sender of an H1, its payload, the transcript after it, and its ephemeral key. Raises WireError."""
     packet = p.DATAGRAM.decode(h1)
     assert isinstance(packet, p.H1)
     begun = crypto.begin_datagram(static.public, packet.token)
@@ -169,7 +169,7 @@ def read_first(static: crypto.KeyPair, h1: bytes) -> tuple[bytes, p.InitPayload,
 
 
 def _handshake(test: VectorTest) -> Answer:
-    """Both roles: each reads what the other one wrote."""
+    """A handshake of two ends, each of which reads what the other one wrote."""
     inputs = test["inputs"]
 
     def given(name: str) -> bytes:
@@ -238,7 +238,7 @@ def _transcript(static: crypto.KeyPair, h1: bytes, ephemeral: bytes, public: byt
 
 
 def _challenged(test: VectorTest) -> Answer:
-    """A handshake whose first H1 was challenged: the responder made the token, and the initiator believes it."""
+    """A handshake whose first H1 was challenged: the responder makes the token, and the initiator sends it back."""
     answer = dict(_handshake(test))
 
     def given(name: str) -> bytes:
@@ -292,7 +292,7 @@ def _refused(fault: str | None, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _FOLLOWED: Final = ("Init", "Reply", "Challenge", "Data", "Hint", "ResetToken")
-"""What changes the state of a node: what it says then is not among the answers of a classification."""
+"""Verdicts that change the state of a node. A classification does not list the answers to these."""
 
 
 def _classified(test: VectorTest) -> Answer:
@@ -311,7 +311,7 @@ def _farewell(test: VectorTest) -> Answer:
 
 
 def _refusal(test: VectorTest) -> Answer:
-    """A handshake that is refused, from both sides: what is received is made here, too."""
+    """A handshake that is refused. The initiator is simulated: its packets have to be those of the vector."""
     inputs = test["inputs"]
     node = StatedNode(inputs["state"], {**inputs, "now_ms": inputs["steps"][0]["now_ms"]})
     steps = []
@@ -354,7 +354,7 @@ def _refusal(test: VectorTest) -> Answer:
 
 
 class _Draws:
-    """The entropy of a server, by what is drawn and in the order of the draws."""
+    """The entropy of a server: the draws of the vector, in their order and with their names."""
 
     def __init__(self, draws: list[list[str]]) -> None:
         self.left = [(name, bytes.fromhex(drawn)) for name, drawn in draws]
@@ -366,7 +366,7 @@ class _Draws:
 
 
 class _Stored:
-    """A server with a store that never fails, and what it writes by connection."""
+    """A server whose store never fails. Collects what it writes on each connection."""
 
     def __init__(self, test: VectorTest) -> None:
         self.draws = _Draws(test["inputs"]["server_draws"])
@@ -376,7 +376,7 @@ class _Stored:
         self.now = 0.0
 
     def receive(self, connection: Any, data: bytes) -> list[dict[str, Any]]:
-        """What a connection brings, and what the server does then."""
+        """Give the server bytes from a connection; what it writes and closes then."""
         if connection not in self.links:
             peer = Address("192.0.2.7", 40000 + len(self.links))
             self.links[connection] = self.server.stream_accepted(MAILBOX_PORT, peer, self.now)
@@ -413,7 +413,7 @@ def _frames(data: bytes) -> list[bytes]:
 
 
 class _Caller:
-    """A client of these vectors, which says what it likes: it knows the channel, but no order of requests."""
+    """A client that sends whatever a vector says: it has a channel, and does not check the order of requests."""
 
     def __init__(self, server: bytes, client: Mapping[str, str]) -> None:
         self.server, self.static = server, crypto.KeyPair.of(bytes.fromhex(client["static_private"]))
@@ -446,7 +446,7 @@ def _told(response: p.Response) -> list[Any]:
 
 
 def _mailbox(test: VectorTest) -> Answer:
-    """A server with its clients: what it writes, and what each client hears."""
+    """A server with its clients: what it writes, and what each client receives."""
     inputs, stored = test["inputs"], _Stored(test)
     callers = {one["conn"]: _Caller(stored.server.keys.public, one) for one in inputs["clients"]}
     steps, fault = [], None
@@ -471,7 +471,7 @@ def _mailbox(test: VectorTest) -> Answer:
 
 
 def _fault(heard: list[Any], data: bytes, keys: crypto.KeyPair | None) -> str:
-    """Why the server closed a connection: what it told, or what reading the frame says (the first one: with keys)."""
+    """Why the server closed a connection: its Error, or the fault of the frame (a first one is also opened)."""
     told = [values[0] for _, name, *values in heard if name == "error"]
     if told:
         return p.ErrorCode(told[0]).name.lower()

@@ -31,7 +31,7 @@ def _datagram(test: VectorTest) -> Answer:
 
 
 _PARTS: Final = {kind.__name__: kind for kind in (p.IntroBody, p.VersionField, p.OldVersionField, p.Message)}
-"""What does not begin with a number that says what it is."""
+"""Packets that do not begin with the number of their kind."""
 
 
 def _part(test: VectorTest) -> Answer:
@@ -69,7 +69,7 @@ def _open_intro(test: VectorTest) -> Answer:
 
 
 def _seal_intro(test: VectorTest) -> Answer:
-    """As its receiver opens it, too."""
+    """Also opens the intro as its receiver does."""
     body = p.IntroBody(_given(test, "version"), _given(test, "receive_key"))
     datagram = crypto.seal_intro(_given(test, "peer_public"), _given(test, "ephemeral_secret"), body)
     intro = p.DATAGRAM.decode(datagram)
@@ -89,7 +89,7 @@ def _version(test: VectorTest) -> Answer:
 
 
 def _symmetric(test: VectorTest) -> Answer:
-    """As it is sealed again, too."""
+    """Also seals the packet again, which has to give the same bytes."""
     data = _given(test, "datagram")
     packet, cipher = p.DATAGRAM.decode(data), crypto.Cipher(_given(test, "key"))
     assert isinstance(packet, p.Symmetric)

@@ -72,7 +72,7 @@ def _plain(codec: Codec[Any], value: Any) -> Any:
 
 
 def _item(value: Any) -> Any:
-    """There are no floating-point numbers in vectors: they are the shortest text that gives them."""
+    """A value as JSON. A floating-point number is the shortest text that gives it, as in all vectors."""
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, tuple):
@@ -159,7 +159,7 @@ _QT: Mapping[str, Codec[Any]] = {
 
 
 def _qt(test: VectorTest) -> Answer:
-    """A value of QDataStream. A QHostAddress is known here with its port only, so it gets one."""
+    """A value of QDataStream. The library has QHostAddress with a port only, so one is added here."""
     port = b"\0\0" if test["packet"] == "QHostAddress" else b""
     codec = _QT["SockAddr" if port else test["packet"]]
     wire = test.octets("wire") + port
@@ -228,7 +228,7 @@ def _packed(test: VectorTest) -> Answer:
 
 
 def _unpacked(test: VectorTest) -> Answer:
-    """What is read as a value: the last digits, in which mathematics differ, do not count."""
+    """The unpacked value; the expected one if they differ by less than a 10,000th, as mathematics libraries do."""
     given, expected = test["inputs"]["packed"], test["outputs"]["value"]
     _, unpack = _PACKING[test["inputs"]["as"]]
     value = unpack(bytes.fromhex(given) if isinstance(given, str) else given)
@@ -271,7 +271,7 @@ ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
 
 
 def _endpoint(config: Config, entropy: Entropy, trace: Trace | None, delays: type, limits: type) -> dict[str, Any]:
-    """What the constructors of all machines have in common."""
+    """The arguments that the constructors of all machines have in common."""
     return {
         "entropy": entropy,
         "wall_epoch": config["wall_epoch_us"] / 1e6 if "wall_epoch_us" in config else config["wall_epoch"] / 1000,
@@ -282,7 +282,7 @@ def _endpoint(config: Config, entropy: Entropy, trace: Trace | None, delays: typ
 
 
 def _optional(config: Config, **kinds: Any) -> dict[str, Any]:
-    """The arguments that a config has, out of those that it may have, as values of these types."""
+    """Those of these optional arguments that the config has, as values of these types."""
     return {name: lively(config[name], kind) for name, kind in kinds.items() if name in config}
 
 

@@ -64,7 +64,7 @@ PARTS: Final[Mapping[str, type[Packet]]] = {
         p.RelayFrame,
     )
 }
-"""What does not begin with a number that says what it is."""
+"""Packets that do not begin with the number of their kind."""
 
 
 def _part(test: VectorTest) -> Answer:
@@ -138,7 +138,7 @@ def _sha512(test: VectorTest) -> Answer:
 
 
 def _request(test: VectorTest) -> Answer:
-    """Both ends: what is asked for, and what the other end reads in that."""
+    """A list of missing packets, and the numbers that its receiver reads in it."""
     inputs = test["inputs"]
     start = inputs["buffer_start"]
     span = (inputs["buffer_end"] - start) % _NUMBERS
@@ -161,7 +161,7 @@ def _data(test: VectorTest) -> Answer:
 
 
 def _node(test: VectorTest) -> Answer:
-    """A node in a list; UDP nodes are read as relays."""
+    """A packed node. The library reads UDP nodes as relays, too."""
     address, port, key = ip_address(test["inputs"]["ip"]), test["inputs"]["port"], _given(test, "public_key")
     kinds: Mapping[tuple[str, int], type[p.PackedNode]] = {
         ("udp", 4): p.UdpV4,
@@ -185,7 +185,7 @@ def _relay_frame(test: VectorTest) -> Answer:
 
 
 def _keys(test: VectorTest) -> Answer:
-    """Public keys out of secret ones, and what both ends of a session agree on."""
+    """The public keys of the secret ones, and the key on which both ends of a session agree."""
     publics = _publics(test)
     shared = crypto.agree(_given(test, "a_session_sk"), bytes.fromhex(publics["b_session_pk"])).hex()
     other = crypto.agree(_given(test, "b_session_sk"), bytes.fromhex(publics["a_session_pk"])).hex()
@@ -202,7 +202,7 @@ def _publics(test: VectorTest) -> dict[str, str]:
 
 
 def _agreed(test: VectorTest, one: str, other: str) -> bytes:
-    """What two ends agree on, of which the secret key of one is known at least."""
+    """The key on which two ends agree. The test has the secret key of one of them."""
     known = {**test["inputs"], **_publics(test)}
     own, theirs = (one, other) if f"{one}_sk" in known else (other, one)
     return crypto.agree(_given(test, f"{own}_sk"), bytes.fromhex(known[f"{theirs}_pk"]))
@@ -280,7 +280,7 @@ def _relay_answer(test: VectorTest) -> Answer:
 
 
 def _opened(answer: Callable[[VectorTest], Answer]) -> Callable[[VectorTest], Answer]:
-    """With what is sealed, whether it was taken, and the public keys of all secret ones."""
+    """Adds ``accepted``, and the public keys of all secret ones."""
 
     def opened(test: VectorTest) -> Answer:
         try:

@@ -82,7 +82,7 @@ class View:
         return self._parties.next_timeout(self._party, self._seat.state)
 
     def ask(self, question: Callable[[Any], V]) -> V:
-        """What a function finds out about the session. It is asked once for each state: checks that ask are fast."""
+        """The result of a function of the session. It is called once for each state, so that checks are fast."""
         return self._parties.ask(self._party, self._seat.state, self._seat.wall, question)
 
     @property
@@ -105,7 +105,7 @@ class Scene:
         return iter(self._parties.names)
 
     def once(self, question: Callable[[Scene], V]) -> V:
-        """What a function finds out that looks only at what everybody was told. It is asked once for all that."""
+        """The result of a function of all parties' ``told``. It is called once for each value of these."""
         told = tuple([seat.told for seat in self.world.seats])
         return self._parties.once((told, question), lambda: question(self))
 
@@ -308,7 +308,7 @@ class _Search:
         self._violations += [Violation(complaint, tuple(self._path(number))) for complaint in complaints]
 
     def _look_for_endless(self) -> None:
-        """Go back from everything that is good; what was not met is bad, and the first of it is reported."""
+        """Walk back from all good worlds. The first world that is not met on the way is reported."""
         before: dict[int, list[int]] = {}
         for source, target in zip(*self._arcs, strict=True):
             before.setdefault(target, []).append(source)

@@ -177,7 +177,7 @@ def law_09(subject: Subject, draw: Draw) -> None:
 
 
 def law_09_blocked(subject: Subject, draw: Draw) -> None:
-    """What arrives on one link waits for others, or goes nowhere, and would not fit."""
+    """What arrives on one link waits for others or is not read at all; more of it would not fit."""
     run = subject.run().play(draw(st.sampled_from(subject.ways_in())))
     run.drain = Drain.HOARD
     for nth in range(len(run.views)):
@@ -192,7 +192,7 @@ def law_09_blocked(subject: Subject, draw: Draw) -> None:
 
 
 def law_09_repeated(subject: Subject, draw: Draw) -> None:
-    """Who comes and goes, again and again, leaves something behind each time."""
+    """Links or peers come and go again and again, and each leaves something behind."""
     run = subject.run(drain=Drain.HOARD)
     opening, rest = draw(st.sampled_from(subject.ways_in())), draw(st.lists(subject.operation(), max_size=3))
     before, heavy = -1, weight(run.endpoint.snapshot())
@@ -408,7 +408,7 @@ def _tail(subject: Subject, pieces: Sequence[bytes]) -> bytes:
 
 
 def _restored(run: Run) -> Run:
-    """The same, restored; LawBroken unless it holds the same, whether or not that is part of the snapshot."""
+    """The session, restored from its snapshot. LawBroken unless all that it holds is equal, caches included."""
     snapshot, twin = run.endpoint.snapshot(), run.fork()
     if twin.endpoint.snapshot() != snapshot or hash(twin.endpoint.snapshot()) != hash(snapshot):
         raise LawBroken(f"restored from {snapshot} to {twin.endpoint.snapshot()}")
@@ -424,7 +424,7 @@ def _with_barriers(ops: Sequence[Op], every: int) -> list[Op]:
 
 
 def _outputs_of_waking(run: Run, now: float) -> Counter[str]:
-    """How much of each kind one late timer call, and nothing after it, brings."""
+    """The number of outputs of each kind after one late timer call and no further input."""
     transmits, events = run.transmits, len(run.events)
     run.fire(now)
     run.drain_all()

@@ -55,7 +55,7 @@ _BACKLOG = 128  # connections that wait for a listener that accepts none for now
 
 
 class VirtualNetwork:
-    """Hosts, the ways between them, names, and the only clock."""
+    """Hosts, the routes between them, names, and the clock of all of them."""
 
     def __init__(self, *, seed: int = 0, default: Conditions | None = None) -> None:
         self.now = 0.0
@@ -134,7 +134,7 @@ class VirtualNetwork:
         self._run_to(self.now + seconds)
 
     def run_until(self, goal: float | Callable[[], bool], *, within: float = 300.0) -> None:
-        """Run to a point in time, or until a predicate holds; TimeoutError if it does not within so many seconds."""
+        """Run to a point in time, or until a predicate holds. TimeoutError if it does not within so many seconds."""
         if not callable(goal):
             self._run_to(goal)
             return
@@ -204,7 +204,7 @@ class VirtualNetwork:
         sender.fail_datagram(path, self.travel(path.host, edge, 0))
 
     def travel(self, source: str, target: str, size: int) -> float:
-        """How long a packet of this size is on its way from now on; the way is busy while it leaves."""
+        """Seconds until a packet of this size arrives if it is sent now. The link is busy while it leaves."""
         self.packets += 1
         way = self.conditions(source, target)
         leaves = self.now
@@ -215,7 +215,7 @@ class VirtualNetwork:
         return leaves - self.now + way.latency + jitter
 
     def queued(self, source: str, target: str) -> float:
-        """How many bytes wait until this way is free for them."""
+        """Bytes that wait until the link is free."""
         until = self._busy.get((source, target), 0.0)
         return (until - self.now) * self.conditions(source, target).rate if until > self.now else 0.0
 
@@ -301,7 +301,7 @@ class Host:
         return nat.address, nat.outward(self, port, host, remote)
 
     def is_hidden_from(self, other: Host) -> bool:
-        """Is this host behind a router, and the other one not behind the same? Its own address then leads nowhere."""
+        """Whether a router is between the two hosts, so that this one cannot be reached at its own address."""
         return self.nat is not None and self.nat is not other.nat
 
     def listener(self, port: int) -> tuple[Node[Any], str] | None:
@@ -443,7 +443,7 @@ class Node(Generic[E]):
             self._later(lambda: self.endpoint.datagram_failed(path, self.now, detail="port unreachable"), delay)
 
     def report(self, act: Callable[[], R]) -> R:
-        """Tell the endpoint something, carry out what it wants, and set the alarm for its next timeout."""
+        """Give the endpoint an input, carry out its transmits, and schedule its next timeout."""
         try:
             return self._driver.call(act)
         finally:
@@ -461,7 +461,7 @@ class Node(Generic[E]):
         self._later(lambda: self.endpoint.socket_bound(label, Address(self.host.address, port), self.now))
 
     def _later(self, act: Callable[[], None], delay: float = 0.0) -> None:
-        """Report something, unless this endpoint is gone by then."""
+        """Give the endpoint a report, unless it was taken away before."""
         life = self._life
         self.net.after(delay, lambda: self.report(act) if life == self._life else None)
 

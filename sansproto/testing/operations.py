@@ -94,7 +94,7 @@ class Unblocked:
 
 @attrs.frozen
 class Stray:
-    """All reports there are, for a link that nobody knows."""
+    """Every report of the contract, for a link id that does not exist."""
 
 
 @attrs.frozen
@@ -167,7 +167,7 @@ class Abort:
 
 @attrs.frozen
 class TransportLost:
-    """The adapter loses all it has."""
+    """The whole transport is lost."""
 
 
 Op: TypeAlias = (
@@ -193,7 +193,7 @@ Op: TypeAlias = (
 )
 
 BARRIERS = (Opened, Lost, Blocked, Failed, LookedUp, Wait, Tick, Abort, TransportLost)
-"""Operations before and after which everything is drained, whoever drains: law 4 says nothing across them."""
+"""Operations before and after which everything is drained, however a run drains: law 4 does not hold across them."""
 
 
 class Drain(Enum):
@@ -479,7 +479,7 @@ class Run:
                 pop()
 
     def _release(self) -> bool:
-        """Bytes that waited while a link was paused come once it is read again."""
+        """Deliver the bytes that waited while a link was paused, now that it is read again."""
         for view in self.views.values():
             if view.held and not view.paused and not view.over:
                 self._arrive(view, view.held.pop(0))
@@ -566,7 +566,7 @@ class Run:
     # -- results
 
     def met_a_limit(self) -> bool:
-        """Was a link paused or a verb short of room, or was a link cut because more waited for it than may wait?"""
+        """Whether a limit took effect: a link was paused or cut (its queue was full), or a verb found no room."""
         overflowed = any(getattr(record, "input", "") == "OVERFLOWED" for record in self.trace)
         return self.was_paused or overflowed or any(isinstance(event, Writable) for event in self.events)
 
@@ -582,7 +582,7 @@ def same(a: Run, b: Run, why: str) -> None:
 
 
 def _alike(one: list[Any], other: list[Any]) -> bool:
-    """The same, where a reset may overtake output that waits, and a close includes the half of it."""
+    """The same, if a reset may overtake output that waits, and a close implies the end of writing."""
     if one and other and isinstance(one[-1], AbortTransport) and isinstance(other[-1], AbortTransport):
         short, long = sorted(
             (b"".join(part for part in said if isinstance(part, bytes)) for said in (one, other)), key=len

@@ -261,7 +261,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _default(field: attrs.Attribute[Any]) -> Any:
-    """What a field has if nothing is said."""
+    """The default of a field."""
     factory = getattr(field.default, "factory", None)
     return field.default if factory is None else factory()
 

@@ -215,7 +215,7 @@ def _violations(analysis: _Analysis) -> Iterator[str]:
 
 
 def _raising(table: AnyTable) -> Iterator[str]:
-    """Only verbs are asked before: whatever else makes an input finds it refused when it is too late."""
+    """Inputs with a REJECT or NOT_OPEN that no verb asks about: such a refusal comes after something has changed."""
     makers: dict[Any, str] = {timer.on: f"by {timer.name}" for timer in table.timers}
     makers |= {table.violated: "by violations"} if table.violated else {}
     makers |= {step.on: f"by guards {guards.name!r}" for guards in table.guards for step in guards.steps if step.on}
@@ -254,7 +254,7 @@ def _undying(analysis: _Analysis) -> Iterator[str]:
 
 
 def _waiting(analysis: _Analysis) -> Iterator[str]:
-    """Timers that are missing where they are needed, or armed where they mean nothing."""
+    """Timers that are missing in states that need one, or armed in states where they have no row."""
     for config in analysis.configs:
         if not config.armed and not analysis.is_resting(config.state):
             yield f"an object can be in {config}: it waits for ever"
@@ -264,7 +264,7 @@ def _waiting(analysis: _Analysis) -> Iterator[str]:
 
 
 def _endless(analysis: _Analysis) -> Iterator[str]:
-    """With a silent peer only timers act: is there a way to go on for ever without coming to rest?"""
+    """Cycles of timers alone, as with a silent peer, that never lead to an idle or terminal state."""
     nodes = [config for config in analysis.configs if not analysis.is_resting(config.state)]
     arcs = {config: list(analysis.firings(config)) for config in nodes}
     todo = [arcs]
@@ -293,7 +293,7 @@ def _endless(analysis: _Analysis) -> Iterator[str]:
 
 
 def _restless(analysis: _Analysis) -> Iterator[str]:
-    """States that are called idle, though without that nothing would be wrong with them."""
+    """States that are declared idle without need: the checks would pass without that."""
     without = copy(analysis)
     found, reached = [*_waiting(analysis), *_endless(analysis)], {config.state for config in analysis.configs}
     for state in analysis.table.idle:
@@ -303,7 +303,7 @@ def _restless(analysis: _Analysis) -> Iterator[str]:
 
 
 def _runs_out(component: Set[Config], within: Mapping[Config, list[_Firing]]) -> bool:
-    """Is there a timer that runs all the while, and that nothing in here arms again? It ends the round."""
+    """Whether a timer runs in all of these states, and none of these rows arms it again: then it ends the cycle."""
     firings = [firing for arcs in within.values() for firing in arcs]
     touched = {timer for firing in firings if firing.row is not None for timer in firing.row.arm}
     touched |= {firing.timer for firing in firings}
@@ -311,7 +311,7 @@ def _runs_out(component: Set[Config], within: Mapping[Config, list[_Firing]]) ->
 
 
 def _components(arcs: Mapping[Config, list[_Firing]]) -> list[set[Config]]:
-    """The strongly connected parts. (Tables are small: who reaches whom is simply worked out.)"""
+    """The strongly connected components, from the full reachability relation: tables are small."""
     reach = {config: {config} for config in arcs}
     changed = True
     while changed:

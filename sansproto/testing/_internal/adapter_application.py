@@ -17,7 +17,7 @@ from .scripted_endpoint import CHUNK, ScriptedEndpoint
 
 
 class ApplicationTests:
-    """What an adapter promises to the application."""
+    """The tests of what an adapter promises to the application."""
 
     def test_takes_no_event_that_nobody_asked_for(self, world: World) -> None:
         endpoint = ScriptedEndpoint(echo=True)
@@ -160,7 +160,7 @@ class ApplicationTests:
         "transmit", [SendDatagram(b"x", Path("upd", "127.0.0.1", 9)), Rebind("upd")], ids=["send", "rebind"]
     )
     def test_a_socket_that_is_not_there_is_told(self, world: World, transmit: SendDatagram | Rebind) -> None:
-        """A mistake in a label would else be silence for ever."""
+        """Otherwise a wrong label would never be noticed."""
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint, sockets={"udp": LOCAL})
         until(running, "bound")

@@ -24,13 +24,13 @@ LOCAL = ("127.0.0.1", 0)
 
 
 class Running(Protocol):
-    """A runner on its way, used from the test's thread. Whatever thread it lives in, its loop runs by itself."""
+    """A running adapter, used from the test's thread. Its loop runs by itself, in whatever thread."""
 
     @property
     def addresses(self) -> Mapping[str, Address]: ...
 
     def call(self, verb: Callable[[float], T]) -> T:
-        """Also used after ``leave``: the NotOpen of the runner is to come out then."""
+        """Also used after ``leave``: then it has to raise the NotOpen of the runner."""
         ...
 
     def next_event(self, timeout: float) -> Any:
@@ -60,7 +60,7 @@ class AdapterHarness(Protocol):
         ...
 
     def leftovers(self) -> list[str]:
-        """What runners that were left have left behind, such as tasks. Threads and descriptors the suite counts."""
+        """What earlier runners left behind, such as tasks. The suite itself counts threads and descriptors."""
         ...
 
 
@@ -125,7 +125,7 @@ class World:
 
 
 def begin(act: Callable[[], T]) -> Future[T]:
-    """Do it in a thread, and give its outcome there."""
+    """Call it in a thread; a future of its result."""
     outcome: Future[T] = Future()
 
     def work() -> None:

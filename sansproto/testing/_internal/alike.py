@@ -1,4 +1,4 @@
-"""Where two sessions hold different values, in whatever is no part of their snapshots, too: for law 14."""
+"""The differences between all values of two sessions, also of those outside of their snapshots: for law 14."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .declared import attributes
 _PLAIN = (int, float, str, bytes, bytearray, bool, NoneType, Enum)
 _CONTAINERS = (Mapping, tuple, list, deque, Set)
 _GIVEN = frozenset(("place", "trace", "_entropy"))
-"""What does not follow from the state: the place of a part, which is found when it is asked for; sources and sinks."""
+"""Attributes that may differ: the place of a part, which is computed when it is used; the entropy and the trace."""
 
 
 def differences(one: Declared, other: Declared) -> Iterator[str]:
@@ -75,12 +75,12 @@ class _Comparison:
 
 
 def _filled(some: Mapping[Any, Any], other: Mapping[Any, Any]) -> Set[Any]:
-    """The keys, without those for which something empty is kept here, and nothing there."""
+    """The keys, without those that have an empty value on one side and are missing on the other."""
     return {key for key, value in some.items() if key in other or not isinstance(value, _CONTAINERS) or value}
 
 
 def _is_object(value: Any) -> bool:
-    """Is it one of ours that is equal to itself alone?"""
+    """Whether it is of a class of this library that compares by identity."""
     kind: Any = type(value)
     return kind.__hash__ is object.__hash__ and (attrs.has(kind) or isinstance(value, Declared))
 

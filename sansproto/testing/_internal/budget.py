@@ -1,4 +1,4 @@
-"""What an exploration may do to its parties: how often the network misbehaves, and what an attacker says."""
+"""The budget of an exploration: how often the network misbehaves, and what an attacker can send."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def rst_table(table: AnyTable) -> str:
 
 
 def guards_rst(table: AnyTable) -> str:
-    """The guards as reStructuredText tables: each step has one outcome, the last one is what it is otherwise."""
+    """The guards as reStructuredText tables: one outcome for each step; the last one holds if no other applies."""
     parts = []
     for guards in table.guards:
         rows = [_step_cells(step) for step in guards.steps]

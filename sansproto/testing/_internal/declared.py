@@ -1,4 +1,4 @@
-"""What a session declares, as the tests look at it: the values of its attributes, and the tables of its parts."""
+"""The declared attributes of a session with their values, and the tables of its parts, for tests."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def tables_below(cls: type[Declared]) -> Iterator[Table[Any, Any]]:
 
 
 def _class_in(kind: Any) -> type:
-    """The class of a part, or of those in ``Parts``."""
+    """The class of a part, or of the parts that ``Parts`` holds."""
     cls: type = get_origin(kind) or kind
     return _class_in(get_args(kind)[-1]) if issubclass(cls, Parts) else cls

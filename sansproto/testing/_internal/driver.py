@@ -1,4 +1,4 @@
-"""The loop that drives an endpoint, drawn as a pure object: what every adapter does, without any I/O."""
+"""The loop of every adapter as an object without I/O: it drives one endpoint."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ E = TypeVar("E")
 R = TypeVar("R")
 
 PULLS = 10_000
-"""What gives out more than this many events and transmits in a row, with small limits, never stops."""
+"""An endpoint with small limits that gives out more events and transmits than this in a row never stops."""
 
 ENDLESS = 100 * PULLS
-"""The same with limits of any size: more than every link of the largest relay has to say."""
+"""The same with limits of any size: more than all links of the largest relay have waiting."""
 
 
 class BrokenContract(AssertionError):
-    """An endpoint gave out what its contract does not allow."""
+    """An endpoint gave out something that the contract does not allow."""
 
 
 class Driver(Generic[E]):
@@ -36,20 +36,20 @@ class Driver(Generic[E]):
         self._deliver = deliver
 
     def call(self, act: Callable[[], R]) -> R:
-        """Make a report to the endpoint or run a verb of it, then drain, also if it raises."""
+        """Call a report or verb of the endpoint, then drain it, even if the call raises."""
         try:
             return act()
         finally:
             self.drain()
 
     def wake(self, now: float) -> None:
-        """Let timers act that are due."""
+        """Call the timers that are due."""
         at = self.endpoint.next_timeout()
         if at is not None and at <= now:
             self.call(lambda: self.endpoint.handle_timeout(now))
 
     def drain(self) -> None:
-        """Deliver events and carry transmits out, until there are neither. BrokenContract if that never comes."""
+        """Deliver events and carry out transmits until there are none. BrokenContract if they never end."""
         event: E | None = None
         transmit: Transmit | None = None
         for _ in range(ENDLESS):

@@ -34,7 +34,7 @@ _FAULTS: Final[Mapping[str, Fault]] = {
 
 
 def error_of(fault: str, inputs: Mapping[str, Any]) -> Fault:
-    """What vectors call a fault. One of size is what the decoder says of the bytes: some are missing, or left over."""
+    """The vectors' name of a fault. For a fault of size the decoder decides: bytes are missing, or left over."""
     if fault in ("length", "body"):
         try:
             _decode(inputs)
@@ -44,7 +44,7 @@ def error_of(fault: str, inputs: Mapping[str, Any]) -> Fault:
 
 
 def _decode(inputs: Mapping[str, Any]) -> None:
-    """Decode what is at fault: the last that a client says, or a datagram with what is sealed in it."""
+    """Decode the bytes at fault: the last ones of a client, or a datagram and its plaintext."""
     if "steps" in inputs:
         last = inputs["steps"][-1]
         if last["plaintext"] is not None:
@@ -60,7 +60,7 @@ def _decode(inputs: Mapping[str, Any]) -> None:
 
 
 def open_data(key: bytes, data: bytes) -> p.Clear:
-    """What is in a Data packet. Raises WireError."""
+    """The plaintext of a Data packet. Raises WireError."""
     packet = p.DATAGRAM.decode(data)
     assert isinstance(packet, p.Data)
     return p.CLEAR.decode(crypto.Cipher(key).open(packet.counter, packet.sealed, data[: p.HEADER_SIZE]))

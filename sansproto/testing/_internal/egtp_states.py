@@ -40,7 +40,7 @@ def route_of(path: bytes) -> Route:
 
 
 HOME: Final = route_of(bytes.fromhex("0400c0000201419c"))
-"""The path of everybody in these states."""
+"""The path of every peer in these states."""
 
 _LATE, _EARLY = 2e13, -1e13  # wall clocks: no stamp of 64 bits is later than the one, each is than the other
 _NEVER: Final = Level(-1e9, 0.0)
@@ -68,7 +68,7 @@ FAULTS: Final[Mapping[str, Mapping[Fault | None, str]]] = {
     "a hint about no session": {None: "unknown_session"},
     "a wrong reset token": {None: "token"},
 }
-"""What the specification calls a drop, by its reason and the fault of the bytes."""
+"""The specification's name of a drop, by its reason and the fault of the bytes."""
 
 VERDICTS: Final[Mapping[tuple[str, str], str]] = {
     ("egtp.gate", "HELD"): "Limited",
@@ -86,7 +86,7 @@ VERDICTS: Final[Mapping[tuple[str, str], str]] = {
     ("recovery.call", "CHALLENGED"): "Challenge",
     ("recovery.call", "REPLIED"): "Reply",
 }
-"""What a datagram is, by the input that it became."""
+"""The verdict on a datagram, by the input that it became."""
 
 UNKNOWN: Final = {("recovery.door", "UNKNOWN"), ("recovery.tombstone", "ASKED")}
 """Inputs of data of no session, which is answered."""
@@ -94,7 +94,7 @@ UNKNOWN: Final = {("recovery.door", "UNKNOWN"), ("recovery.tombstone", "ASKED")}
 
 @attrs.define
 class Judgement:
-    """What a node made of a datagram."""
+    """The verdict of a node on a datagram, and its answers."""
 
     verdict: str
     fault: str | None
@@ -103,7 +103,7 @@ class Judgement:
 
 
 class Draws:
-    """Entropy by the kind of what is drawn, in order; what the vector does not name follows from a seed."""
+    """Entropy by name of the draw, in order. Draws that the vector does not name come from a seed."""
 
     def __init__(self, given: Iterable[tuple[str, bytes]]) -> None:
         self.left = list(given)
@@ -119,7 +119,7 @@ class Draws:
 
 
 class Told(EgtpNode):
-    """A node that keeps what it sends, and the serialised paths of it."""
+    """A node that records what it sends, and to which serialised paths."""
 
     said: list[tuple[bytes, bytes]]
 
@@ -128,7 +128,7 @@ class Told(EgtpNode):
 
 
 class StatedNode:
-    """A node in a state, at one time after another."""
+    """A node in the state of a vector, to which datagrams are given at increasing times."""
 
     def __init__(self, state: State, given: Mapping[str, Any]) -> None:
         self.records: list[TraceRecord] = []
@@ -153,7 +153,7 @@ class StatedNode:
         self._set(state, given, instance)
 
     def judge(self, data: bytes, path: bytes, now: float, *, reply: bool = True) -> Judgement:
-        """Give it a datagram, or what was in its mailbox: then nobody knows who can be answered."""
+        """Give it a datagram, or a packet from its mailbox, which has no path for an answer."""
         self.records.clear()
         self.node.said.clear()
         place = place_of(route_of(path))
@@ -169,7 +169,7 @@ class StatedNode:
 
     @property
     def decision(self) -> str:
-        """Of the host about the last Init."""
+        """What the host decided about the last Init."""
         states = [session.state for session in self.node.recovery.sessions.values()]
         return "refuse" if SessionState.REFUSED in states else "accept"
 
@@ -195,7 +195,7 @@ class StatedNode:
             core.door.inits.groups[polled_route(bytes(32)).group] = attrs.evolve(_NEVER, at=now)
 
     def _add_session(self, peer_id: bytes, one: State, instance: bytes) -> None:
-        """Each belongs to a peer of its own: nothing about them depends on who it is."""
+        """Each session gets a peer of its own: the results do not depend on which."""
         node, core, route, sid = self.node, self.node.recovery, HOME, bytes.fromhex(one["local_sid"])
         peer, session = core.peers.add(peer_id, Peer.begin, instance, 0, b""), core.sessions.add(sid)
         session.peer_id, session.remote_sid = peer_id, bytes.fromhex(one["remote_sid"])
@@ -241,7 +241,7 @@ class StatedNode:
         tombstone.at_home.free, tombstone.elsewhere.free = (one / 1000 for one in free)
 
     def _read(self, data: bytes) -> tuple[str, str | None]:
-        """What the trace says that the datagram was."""
+        """The verdict on the datagram, read from the trace."""
         verdict, fault = "Opaque", None
         for record in self.records:
             if isinstance(record, Stepped):

@@ -1,4 +1,4 @@
-"""Whether guards change anything: what a session holds before they look at something, and when they have decided."""
+"""Checks that guards change nothing: compares the session before and after they decide."""
 
 from __future__ import annotations
 

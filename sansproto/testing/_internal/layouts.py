@@ -47,7 +47,7 @@ Data = dict[str, Any]
 
 @attrs.frozen
 class Layout:
-    """What a protocol shows to readers in other languages."""
+    """What a protocol publishes for readers in other languages."""
 
     modules: Sequence[ModuleType]
     """Their packets, enumerations, codecs and constants, all that have a public name or are used by one that has."""
@@ -108,7 +108,7 @@ def _classes(modules: Sequence[ModuleType], base: type) -> list[Any]:
 
 
 def _packets(layout: Layout) -> list[type[Packet]]:
-    """Those of the modules, and those that only tests know."""
+    """The packets of the modules, and those that only the types of tests name."""
     codecs = [one for codec in layout.types.values() if isinstance(codec, Mapping) for one in codec.values()]
     named = [codec.packet for codec in codecs if isinstance(codec, Nested)]
     return list(dict.fromkeys((*_classes(layout.modules, Packet), *named)))
@@ -164,7 +164,7 @@ def meanings_of(kind: type | ModuleType) -> dict[str, str]:
 
 
 def _constants(module: ModuleType) -> list[tuple[str, Data]]:
-    """Numbers, bytes and rows of them with a public name that is written here: others belong to another module."""
+    """Numbers, bytes and tuples of them that this module defines under a public name; imported ones are left out."""
     meanings = meanings_of(module)
     own = re.findall(r"^([A-Z][A-Z0-9_]*): Final\b", inspect.getsource(module), re.M)
     values = {name: getattr(module, name) for name in own}
@@ -193,7 +193,7 @@ _ORDERS: Final = {"<": "little", ">": "big"}
 
 @singledispatch
 def described(codec: Codec[Any]) -> Data:
-    """A codec as data. Raises TypeError for one of which nobody said how it is described."""
+    """A codec as data. Raises TypeError for a codec class without a description."""
     raise TypeError(f"{type(codec).__name__} has no description")
 
 

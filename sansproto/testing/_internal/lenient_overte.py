@@ -43,7 +43,7 @@ class _Lenient:
         return len(self._data) - self._at
 
     def _take(self, size: int) -> bytes:
-        """That many bytes, or those that are left."""
+        """So many bytes, or those that are left if there are fewer."""
         start, self._at = self._at, min(self._at + size, len(self._data))
         return self._data[start : self._at]
 

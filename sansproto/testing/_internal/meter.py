@@ -1,4 +1,4 @@
-"""What a call costs, in executed lines or in time of the CPU: one that never returns is told from one that works."""
+"""Measures a call in executed lines or CPU time, and stops one that exceeds a limit, because it may never return."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE = 60.0  # seconds of the CPU: no example of a law takes as many
 
 
 class TooMuch(LawBroken):
-    """A call did more than it may, and was stopped."""
+    """A call exceeded its limit, and was stopped."""
 
 
 class Metered:
@@ -49,7 +49,7 @@ class Metered:
 
 
 def measured(act: Callable[[], T], most: float = inf) -> tuple[T, int]:
-    """What a call gives, and how many lines it executes: what it costs, on any machine. Over ``most`` it is stopped."""
+    """The result of a call, and how many lines it executed: the same on any machine. Over ``most`` it is stopped."""
     count = 0
 
     def tracer(frame: FrameType, event: str, _: object) -> Any:  # pragma: no cover - coverage sees no trace function
@@ -69,7 +69,7 @@ def measured(act: Callable[[], T], most: float = inf) -> tuple[T, int]:
 
 @contextmanager
 def patience(seconds: float | None = None) -> Iterator[None]:
-    """TooMuch in whatever takes so much time of the CPU (where there are such alarms): it would never end."""
+    """Raise TooMuch after so many seconds of CPU time, on systems with such alarms."""
 
     def give_up(_: int, frame: FrameType | None) -> None:
         where = "somewhere" if frame is None else f"{frame.f_code.co_qualname}, line {frame.f_lineno}"

@@ -1,4 +1,4 @@
-"""Packets as vectors of several protocols have them."""
+"""Packets in the form of codec vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def fields_of(value: Packet) -> dict[str, Any]:
 
 
 def packet_answer(value: Packet, canonical: bytes) -> dict[str, Any]:
-    """A packet that was read to its end, and how it is written."""
+    """The outcome for a packet that was decoded to its end: its fields, and its encoding."""
     return {"packet": type(value).__name__, "fields": fields_of(value), "rest": "", "canonical": canonical.hex()}
 
 

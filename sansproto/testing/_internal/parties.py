@@ -44,7 +44,7 @@ def no_decision(_: Any) -> Decision:
 
 
 def told_whole(event: Any) -> Hashable | None:
-    """Keep every event as it is; those that are not hashable as the tuple of their class name and fields."""
+    """Keep every event; an event that is not hashable as a tuple of its class name and fields."""
     if type(event).__hash__ is None:
         return (type(event).__name__, *attrs.astuple(event))
     kept: Hashable = event
@@ -53,7 +53,7 @@ def told_whole(event: Any) -> Hashable | None:
 
 @attrs.frozen
 class Restarted:
-    """Stands in what a party was told: here it lost all its state."""
+    """Marks in what a party was told that it was restarted and lost its state."""
 
 
 RESTARTED = Restarted()
@@ -100,12 +100,12 @@ class Party:
             raise ValueError(f"the wall clock of {self.kind.__name__} cannot run: its arguments have no wall_epoch")
 
     def wall(self, elapsed: float, pause: float) -> float:
-        """How far its wall clock has run after another pause."""
+        """Seconds that have passed on its wall clock after a further pause, at most its horizon."""
         return min(round(elapsed + pause, 9), self.wall_horizon)
 
 
 class Interned(Generic[V]):
-    """Values as small numbers."""
+    """Numbers values, so that equal ones have the same small number."""
 
     def __init__(self) -> None:
         self._numbers: dict[V, int] = {}
@@ -173,7 +173,7 @@ class Parties:
         return self._number(party, life, wall, self.specs[party].kind(**self._arguments(party, life, wall)))
 
     def life(self, party: int, state: int) -> int:
-        """How often a party was restarted before it came into a state."""
+        """How often a party was restarted before this state."""
         return self._states[party][state][0]
 
     def restore(self, party: int, state: int, wall: float, late: float = 0.0) -> Any:
@@ -183,7 +183,7 @@ class Parties:
         return self.specs[party].kind.restore(snapshot, -late, **self._arguments(party, life, wall))
 
     def ask(self, party: int, state: int, wall: float, question: Callable[[Any], T]) -> T:
-        """What a function finds out about the session of a state at a wall time, found out once."""
+        """The result of a function for the session of a state at a wall time, computed once."""
 
         def answer() -> T:
             if self._newest is not None and self._newest[0] == (party, state, wall):
@@ -193,7 +193,7 @@ class Parties:
         return self.once((party, state, wall, question), answer)
 
     def once(self, key: Hashable, answer: Callable[[], T]) -> T:
-        """The answer for a key, found out once."""
+        """The answer for a key, computed once."""
         if key not in self._answers:
             self._answers[key] = answer()
         found: T = self._answers[key]
@@ -268,7 +268,7 @@ class Parties:
 
 
 def sessions_in(session: Session[Any]) -> Iterator[Session[Any]]:
-    """A session, and those that stand in its attributes."""
+    """A session, and the sessions in its attributes."""
     yield session
     for part in vars(session).values():
         if isinstance(part, Session):

@@ -1,4 +1,4 @@
-"""The protocols of the library, and what belongs to each, found in its packages: nobody keeps a list of them.
+"""The protocols of the library and what belongs to each, discovered in its packages.
 
 Every subpackage but ``testing`` and ``wire`` is a protocol. Its tables are those that its modules hold, and those of
 the parts that they define; its sessions are those that it exports. A protocol that has no page, laws, vectors or tables
@@ -49,7 +49,7 @@ def sessions_of(protocol: str) -> list[type[Session[Any]]]:
 
 
 def without(protocol: str) -> Mapping[str, str]:
-    """What a protocol says that it has none of, and why."""
+    """What a protocol declares not to have, and why."""
     found: Mapping[str, str] = getattr(import_module(f"{ROOT}.{protocol}"), "WITHOUT", {})
     return found
 

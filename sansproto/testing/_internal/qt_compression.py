@@ -1,4 +1,4 @@
-"""What ``qCompress`` writes. Our own packets hold none but the empty one, and nobody of ours looks into theirs."""
+"""The format of ``qCompress``. Our packets contain only the empty one, and our machines do not read others."""
 
 from __future__ import annotations
 

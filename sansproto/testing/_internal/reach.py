@@ -51,11 +51,11 @@ class Reach:
                 self._follow(table)
 
     def has(self, constant: Guards[Any, Any, Any, Any] | Refusal | Note) -> bool:
-        """Is this named by anything that is reached? What no module holds is taken to be."""
+        """Whether anything that is reached uses this name. A name that no module defines counts as used."""
         return self._constants.get(id(constant)) in {None, *self._names}
 
     def has_default(self, default: Default[Any]) -> bool:
-        """Can one of its inputs come?"""
+        """Whether one of its inputs can happen."""
         return not default.on or any(on.name in self._names for on in default.on)
 
     def _follow(self, table: AnyTable) -> None:
@@ -100,7 +100,7 @@ def tree_of(module: ModuleType) -> ast.Module:
 
 @cache
 def names_of(module: ModuleType) -> set[str]:
-    """What a module names."""
+    """The names that a module uses."""
     return names_in(tree_of(module))
 
 

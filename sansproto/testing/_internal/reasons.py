@@ -49,7 +49,7 @@ Reasons: TypeAlias = dict[str, list[Given]]
 
 
 def dropped(protocol: str) -> Reasons:
-    """Why what arrives is ignored. What is malformed is named once for all packets."""
+    """Why something that arrived is dropped. Malformed packets have one reason for all of them."""
     found: Reasons = {}
     for reason, given in _dropped(protocol):
         found.setdefault(key(reason), []).append(given)
@@ -59,7 +59,7 @@ def dropped(protocol: str) -> Reasons:
 
 
 def key(reason: str) -> str:
-    """Under what a reason is found in :func:`dropped`."""
+    """The key of a reason in :func:`dropped`."""
     return _PACKET.sub(MALFORMED, reason)
 
 

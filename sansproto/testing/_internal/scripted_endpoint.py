@@ -1,4 +1,4 @@
-"""An endpoint for the test's hand, which says what adapters report to it, and notes what they must not report."""
+"""An endpoint that a test controls: it gives out what the adapter reports, and notes reports that are not allowed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
 
     @property
     def has_output(self) -> bool:
-        """Is there something that the adapter has not taken yet?"""
+        """Whether something waits that the adapter has not taken yet."""
         return bool(self._outbox)
 
     def do(self, *transmits: Transmit) -> None:

@@ -11,7 +11,7 @@ from ..strategies import register
 
 
 def _json_objects(codec: bob.FieldsToEnd) -> st.SearchStrategy[str]:
-    """Some have the field that a receipt must have."""
+    """JSON objects; some have the member that a receipt must have."""
     plain = st.none() | st.booleans() | st.integers() | st.text(max_size=9)
     anything = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner))
     digest = st.fixed_dictionaries({}, optional={"sha256": st.binary(min_size=32, max_size=32).map(bytes.hex)})

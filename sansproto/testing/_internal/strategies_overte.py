@@ -30,7 +30,7 @@ def _sock_addrs(codec: qt.SockAddrCodec) -> st.SearchStrategy[qt.SockAddr]:
 
 
 def _joints(_: avatars.JointsCodec) -> st.SearchStrategy[avatars.Joints]:
-    """With as many rotations and translations as bits say."""
+    """Joints with as many rotations and translations as their bits say."""
 
     def build(count: int, pool: bytes, reach: float) -> avatars.Joints:
         size = (count + 7) // 8

@@ -47,7 +47,7 @@ class Conditions:
 
 
 class StreamEnd:
-    """One end of a stream, as a socket has it: bytes to send, bytes to read, and how it stands."""
+    """One end of a stream, like a socket: bytes to send, bytes to read, and its state."""
 
     def __init__(self, host: Host, node: Node[Any] | None, link: Link | None) -> None:
         self.host = host
@@ -78,7 +78,7 @@ class StreamEnd:
             self.own(node, link)
 
     def own(self, node: Node[Any], link: Link) -> None:
-        """From now on a link of this node's endpoint."""
+        """Make this end a link of the node's endpoint."""
         self._node, self._link = node, link
         node.links[link] = self
         self.host.ends[self] = None
@@ -169,7 +169,7 @@ class StreamEnd:
         return self.net.conditions(self.remote.host, self._source)
 
     def _pump(self) -> None:
-        """Put on its way what there is room for; then FIN."""
+        """Send as many bytes as there is room for; then FIN."""
         peer = self.peer
         assert peer is not None  # nothing is sent before the stream is open
         room = self._way_out().buffer - self._flight
@@ -237,7 +237,7 @@ class StreamEnd:
         self.read_soon()
 
     def read_soon(self) -> None:
-        """Look at the socket a little later, if nobody is about to."""
+        """Schedule a look at the socket a little later, unless one is scheduled."""
         if not self._reading and (not self.paused or self._late_read):
             self._reading = True
             wait = self._way_in().coalesce
@@ -278,7 +278,7 @@ class StreamEnd:
             self.read_soon()
 
     def refuse(self) -> None:
-        """Nobody takes this connection."""
+        """The connection is refused."""
         self.dead = True
         self._send_reset()
 
@@ -288,7 +288,7 @@ class StreamEnd:
             end._is_stranded = True
 
     def vanish(self, silent: bool) -> None:
-        """The process that had this end is gone."""
+        """The process with this end was killed."""
         self.host.ends.pop(self, None)
         self._out.clear()
         if silent:
@@ -297,7 +297,7 @@ class StreamEnd:
             self.refuse()
 
     def lose(self, detail: str) -> None:
-        """The end of the link, reported once."""
+        """Report the end of the link, once."""
         node = self._node
         if self.dead or node is None:
             return

@@ -1,4 +1,4 @@
-"""What is put to the laws: a session class, and what may happen to it. See :mod:`sansproto.testing.laws`."""
+"""The subject of the laws: a session class, and what may happen to it. See :mod:`sansproto.testing.laws`."""
 
 from __future__ import annotations
 

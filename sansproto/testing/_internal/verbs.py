@@ -1,4 +1,4 @@
-"""What of a session is for applications: read off its class, and said at the end of its docstring.
+"""The methods of a session that are for applications: read from its class, and listed at the end of its docstring.
 
 A *verb* takes ``now`` and is not a method of every session, except ``close``. A *query* is whatever else stands among
 the verbs of a class, below a comment ``# -- verbs`` or ``# -- queries``, and has a docstring. All other public names

@@ -20,7 +20,7 @@ from ..operations import Op
 
 
 class Workers:
-    """Two processes with other hash seeds that play what they are told, and answer with a digest."""
+    """Two processes with other hash seeds that run operations, and answer with a digest of the outputs."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(sys.path)
@@ -53,7 +53,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def work() -> None:
-    """What a worker process does until its input ends."""
+    """The main loop of a worker process, until its input ends."""
     while (told := pickle.load(sys.stdin.buffer)) is not None:
         module, name, ops, start = told
         owner = attrgetter(name)(import_module(module))
@@ -71,7 +71,7 @@ _running: list[Workers] = []
 
 @contextmanager
 def workers() -> Iterator[Workers]:
-    """Those of this process, which begin with their first use and end with it, or with what goes wrong."""
+    """The workers of this process. They start at the first use, and end with the process or with an error."""
     if not _running:
         _running.append(Workers())
         atexit.register(_end)

@@ -188,13 +188,13 @@ class Network:
         return moves
 
     def pause(self, world: World) -> float | None:
-        """The time until a timer is due."""
+        """Seconds until a timer is due."""
         parties = self.parties
         times = [parties.next_timeout(party, seat.state) for party, seat in enumerate(world.seats)]
         return min((time for time in times if time is not None), default=None)
 
     def moved(self, bound: int, place: int) -> Socket:
-        """A socket that others see at a port of its host where they never saw one."""
+        """A socket with a public port of its host that was never used before."""
         sockets = self.sockets[bound]
         here = sockets[place].outside
         last = max(socket.outside.port for socket in sockets if socket.outside.host == here.host)
@@ -271,7 +271,7 @@ def _move(kind: str, where: int, end: int = 0) -> Move:
 
 
 def _free_at(end: End, connecting: bool, silent: bool) -> Iterator[str]:
-    """What will happen at one end of a stream."""
+    """The moves at one end of a stream."""
     lost = end.lost
     if lost == BY_ITSELF:
         yield "lose"
@@ -332,7 +332,7 @@ class _Draft:
         self.fault = ""
 
     def done(self) -> World:
-        """The world, in the one order that does not tell how it came about."""
+        """The world in canonical order, so that equal worlds with other histories are equal."""
         return World(
             tuple(self.seats),
             tuple(sorted(self.streams)) if len(self.streams) > 1 else tuple(self.streams),
@@ -480,7 +480,7 @@ class _Draft:
         late: float = 0.0,
         before: Callable[[Any], None] | None = None,
     ) -> None:
-        """Let a party act and carry out what it wants; ``before`` gets what the call returned, before that."""
+        """Give a party an input and carry out its transmits; ``before`` first gets what the call returned."""
         parties, seat = self.network.parties, self.seats[party]
         outcome = parties.step(party, seat.state, seat.wall, call, args, late)
         told = parties.told.number(parties.told[seat.told] + outcome.told) if outcome.told else seat.told
@@ -572,7 +572,7 @@ class _Draft:
         self.datagrams = [datagram for datagram in self.datagrams if not gets(datagram)]
 
     def _transmit_on(self, place: int, side: int, transmit: Any) -> None:
-        """What a party does with its end of a stream, and what the other end will notice of it."""
+        """Carry out a party's transmit for its end of a stream, with its effects at the other end."""
         stream = self.streams[place]
         end, other = (stream.b, stream.a) if side else (stream.a, stream.b)
         deaf = stream.silent or other.link == GONE or other.lost != NOT_LOST
