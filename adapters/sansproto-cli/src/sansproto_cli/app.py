@@ -306,7 +306,7 @@ def run_command(arguments: list[str]) -> int:
         return _report_interrupted(Interrupted(Exit.INTERRUPTED), arguments)
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps what __set_name__ raises
-            return _report_interrupted(Exit.INTERRUPTED, arguments)
+            return _report_interrupted(Interrupted(Exit.INTERRUPTED), arguments)
         return _report_bug(error, arguments)
     return Exit.DONE
 
