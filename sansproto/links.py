@@ -244,7 +244,8 @@ class StreamLink(Component[LinkState, LinkHost]):
 
     def close(self) -> None:
         """Close once what is queued is out, or after the linger time."""
-        self.post(_I.CLOSE())
+        if self.state in TAKING:
+            self.post(_I.CLOSE())
 
     def abort(self) -> None:
         if self.state not in OVER:
@@ -412,7 +413,6 @@ LINK: Final = Table[StreamLink, LinkState](
         Row(_LIVE, _I.OVERFLOWED, _S.ABORTING, _L.drop_output, _L.tell_overflowed, cancel=_ALL, ref="slow links"),
         Row(_S.OPEN, _I.CLOSE, _S.DRAINING, _L.offer, arm=(_T.LINGER,), cancel=(_T.UNREAD,), ref="closing"),
         Row(_S.BLOCKED, _I.CLOSE, _S.DRAINING_BLOCKED, arm=(_T.LINGER,), cancel=(_T.STALLED, _T.UNREAD), ref="closing"),
-        Row((*_DRAINING, _S.ABORTING), _I.CLOSE, None, ref="closing"),
         Row(_S.DRAINING, _I.BLOCKED, _S.DRAINING_BLOCKED, ref="closing"),
         Row(_S.DRAINING_BLOCKED, _I.UNBLOCKED, _S.DRAINING, _L.offer, ref="closing"),
         Row(_DRAINING, _I.LINGER_EXPIRED, _S.ABORTING, _L.drop_output, cancel=_ALL, ref="closing"),

@@ -108,8 +108,10 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
             self._closing = closed
             self.phase = Phase.CLOSING
             self.closing()
+            told = {part for part, happened in self._inputs if happened.on is LinkInput.CLOSE}
             for link in self.links.values():
-                link.close()
+                if link not in told:
+                    link.close()
             if not self.links:
                 self.end(closed)
 

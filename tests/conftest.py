@@ -52,19 +52,20 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What comes first goes to the first process, and is not left for the end.
+    """Each test process gets its share in order, and whoever has done its own takes from the ends of the others'.
 
-    What takes long, so that nobody has to wait for it alone. Law 3 of all sessions, so that they use the same processes
-    of their own. The tests of the command, which mostly wait: meanwhile the other processes compute.
+    One begins with the tests of the command, which mostly wait: meanwhile the others compute. Another begins with what
+    takes long, and with law 3 of all sessions, which then have the same processes of their own.
     """
-    items.sort(
-        key=lambda item: (
-            item.get_closest_marker("slow") is None,
-            "test_law_03" not in item.name,
-            "cli" not in item.path.parts,
-        )
-    )
+    waiting, long, rest = [], [], []
+    for item in items:
+        is_long = item.get_closest_marker("slow") is not None or "test_law_03" in item.name
+        (waiting if "cli" in item.path.parts else long if is_long else rest).append(item)
+    share = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = max(0, share - len(waiting))
+    items[:] = [*waiting, *rest[:first], *long, *rest[first:]]
 
 
 def pytest_runtest_protocol(item: pytest.Item) -> None:
