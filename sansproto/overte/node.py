@@ -101,11 +101,11 @@ class NodeInput:
     """Not newer than a ping that was seen."""
     PINGED_ANEW = Input[NodeState, Received[p.Ping]]()
     """With a higher connection id: it began again."""
-    REPLIED = Input[NodeState, p.PingReply]()
-    """Over a public or symmetric socket."""
-    REPLIED_LOCAL = Input[NodeState, p.PingReply]()
-    REPLIED_ANY = Input[NodeState, p.PingReply]()
-    """To an agnostic ping."""
+    REPLIED = Input[NodeState, Received[p.PingReply]]()
+    """From the public or symmetric socket that was pinged."""
+    REPLIED_LOCAL = Input[NodeState, Received[p.PingReply]]()
+    REPLIED_ANY = Input[NodeState, Received[p.PingReply]]()
+    """To an agnostic ping, or from another socket than was pinged."""
     PACKET = Input[NodeState, Arrival]()
     """Another packet from it, for the application."""
     SILENCE = Input[NodeState, None]()
@@ -214,13 +214,14 @@ class Node(ClientPart[NodeState]):
 
     # -- guards and conditions
 
-    def read_reply(self, arrival: Arrival) -> p.PingReply:
+    def read_reply(self, arrival: Arrival) -> Received[p.PingReply]:
         """A reply with its clocks in either order of bytes: the one in which the echoed clock is ours."""
         reply = read(self, p.PingReply, arrival.payload)
-        if self.is_solicited(reply):
-            return reply
-        turned = p.PingReply(reply.type, _turned(reply.pinged_clock), _turned(reply.clock))
-        return turned if self.is_solicited(turned) else reply
+        if (reply.pinged_clock, reply.type) not in self.pings:
+            turned = p.PingReply(reply.type, _turned(reply.pinged_clock), _turned(reply.clock))
+            if (turned.pinged_clock, turned.type) in self.pings:
+                reply = turned
+        return Received(reply, arrival.path)
 
     def is_elsewhere(self, pinged: Received[p.Ping]) -> bool:
         """Does it ping from where it never was, as behind a router that gave it another port?"""
@@ -242,14 +243,18 @@ class Node(ClientPart[NodeState]):
     def is_stale(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.clock <= self.newest
 
-    def is_solicited(self, reply: p.PingReply) -> bool:
-        return (reply.pinged_clock, reply.type) in self.pings
+    def is_solicited(self, replied: Received[p.PingReply]) -> bool:
+        return (replied.packet.pinged_clock, replied.packet.type) in self.pings
 
-    def is_agnostic(self, reply: p.PingReply) -> bool:
-        return reply.type == p.PingType.AGNOSTIC
+    def is_of_no_socket(self, replied: Received[p.PingReply]) -> bool:
+        """Does it not say which socket is good? What is sent to one that answers from another has its acknowledgements
+        from there, too, and then they belong to nothing.
+        """
+        pinged, path = self.sockets.get(replied.packet.type), replied.path
+        return pinged is None or (pinged.host, pinged.port) != (path.host, path.port)
 
-    def is_local(self, reply: p.PingReply) -> bool:
-        return reply.type == _LOCAL
+    def is_local(self, replied: Received[p.PingReply]) -> bool:
+        return replied.packet.type == _LOCAL
 
     def is_believed(self, arrival: Arrival) -> bool:
         """From somewhere else, only a MAC shows who sent it."""
@@ -333,13 +338,14 @@ class Node(ClientPart[NodeState]):
         if before is not None:
             self.owner.let_go((before,))
 
-    def activate(self, reply: p.PingReply) -> None:
-        if self.active != reply.type:
-            self.active = int(reply.type)
+    def activate(self, replied: Received[p.PingReply]) -> None:
+        if self.active != replied.packet.type:
+            self.active = int(replied.packet.type)
             self.host.emit(NodeActivated(self.key, address_of(self.sockets[self.active])))
 
-    def measure(self, reply: p.PingReply) -> None:
+    def measure(self, replied: Received[p.PingReply]) -> None:
         """Take in a measurement, in microseconds. The division and the rank are the reference's."""
+        reply = replied.packet
         self.pings.remove((reply.pinged_clock, reply.type))
         rtt = self.host.wall_us() - reply.pinged_clock
         self.samples.append(reply.clock - (reply.pinged_clock + rtt // 2))
@@ -397,7 +403,7 @@ _REPLY: Final = (
     Guards.of(_N, NodeState, Arrival, "reply")
     .make(_N.read_reply, "malformed PingReply", ref="node pings")
     .need(_N.is_solicited, "a reply to no ping of ours", ref="node pings")
-    .give_if(_N.is_agnostic, _I.REPLIED_ANY, ref="node pings")
+    .give_if(_N.is_of_no_socket, _I.REPLIED_ANY, ref="hole punching")
     .give_if(_N.is_local, _I.REPLIED_LOCAL, ref="hole punching")
     .give(_I.REPLIED)
 )

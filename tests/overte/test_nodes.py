@@ -25,6 +25,7 @@ from scripted_overte import (
 )
 
 from sansproto.contract import Address, Path
+from sansproto.endpoint import Received
 from sansproto.errors import LocalProtocolError
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
@@ -504,6 +505,35 @@ def test_a_public_answer_does_not_change_what_is_active() -> None:
     assert [type(event) for event in peer.take()] == [NodeActivated, NodeMeasured, NodeMeasured]
 
 
+@pytest.mark.parametrize("path", [MIXER, STRANGER])
+def test_a_socket_that_is_answered_from_another_is_not_taken(path: Path) -> None:
+    peer = met()
+    pings = punched(peer)
+    answer(peer, pings[MIXER_LOCAL], path)
+    assert [type(event) for event in peer.take()] == [NodeMeasured]
+    assert peer.nodes[M].active is None
+    answer(peer, pings[MIXER])
+    assert peer.take()[0] == NodeActivated(M, Address(MIXER.host, MIXER.port))
+    peer = met()
+    pings = punched(peer)
+    answer(peer, pings[MIXER])
+    answer(peer, pings[MIXER_LOCAL], path)
+    assert [type(event) for event in peer.take()] == [NodeActivated, NodeMeasured, NodeMeasured]
+    assert peer.nodes[M].active == Address(MIXER.host, MIXER.port)
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "10.0.0.2"])
+def test_a_mixer_is_reached_where_it_answers_from_whatever_address_ours_is(bound: str) -> None:
+    """On a host with several addresses an answer comes from the one that is nearest to who asked."""
+    peer = ClientPeer.live()
+    near, far = Path(SOCKET, "127.0.0.1", 5000), Path(SOCKET, "10.0.0.2", 5000)
+    peer.list(record(public_socket=SockAddr("127.0.0.1", 5000), local_socket=SockAddr("10.0.0.2", 5000)))
+    answers_from = near if bound == "127.0.0.1" else far
+    for ping in punched(peer).values():
+        answer(peer, ping, answers_from)
+    assert peer.nodes[M].active == Address(bound, 5000)
+
+
 def test_pings_are_answered_to_where_they_came_from_and_a_new_address_is_symmetric() -> None:
     peer = met()
     peer.sent()
@@ -656,7 +686,8 @@ def test_skew_is_the_80th_percentile_of_the_last_30() -> None:
     found = []
     for sample in (50, 10, 40, 20, 30, *range(100, 131)):
         node.pings.append((host.wall_us() - 1999, 0))
-        node.measure(p.PingReply(0, host.wall_us() - 1999, host.wall_us() - 1000 + sample))
+        reply = p.PingReply(0, host.wall_us() - 1999, host.wall_us() - 1000 + sample)
+        node.measure(Received(reply, MIXER))
         found.append(node.skew_us)
     assert found[:5] == [50, 50, 50, 40, 40]
     assert found[-1] == 124  # of 101 to 130
