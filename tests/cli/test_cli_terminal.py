@@ -1,4 +1,4 @@
-"""What a person at a terminal sees when a command ends early, and what happens when the terminal is gone."""
+"""What a person at a terminal sees when a command ends early; and standard streams that take nothing, or are gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -126,3 +126,37 @@ def test_an_interrupted_command_waits_for_nobody_who_reads_its_errors(tmp_path: 
         assert command.wait().code == 130
     finally:
         command.stop()
+
+
+def onto_a_full_disk() -> None:
+    sys.stdout = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w")
+
+
+def into_a_pipe_that_nobody_reads() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    sys.stdout = os.fdopen(writer, "w")
+
+
+def without_errors() -> None:
+    sys.stderr.close()
+    sys.stderr = None
+
+
+@pytest.mark.parametrize("words", [("--version",), ("send", "--help"), ("demo",)])
+@pytest.mark.parametrize(
+    ("before", "code", "told"),
+    [
+        (onto_a_full_disk, 9, "sansproto: Cannot write the output (No space left on device): send it elsewhere.\n"),
+        (into_a_pipe_that_nobody_reads, 1, ""),  # as of head, which has what it wants
+    ],
+)
+def test_what_cannot_be_shown_is_no_bug(
+    tmp_path: Path, words: tuple[str, ...], before: Callable[[], None], code: int, told: str
+) -> None:
+    result = Command(tmp_path, *words, before=before).wait()
+    assert (result.code, result.err) == (code, told)
+
+
+def test_without_a_standard_error_the_code_is_the_same(tmp_path: Path) -> None:
+    assert Command(tmp_path, "send", tmp_path / "nothing", before=without_errors).wait().code == 9

@@ -45,6 +45,8 @@ def open_standard_streams() -> None:
                 os.open(os.devnull, mode)
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 if __name__ == "__main__":

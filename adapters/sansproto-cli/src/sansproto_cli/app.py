@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
 from sansproto.bob import RELAY_PORT, SECURE_PORT, Cipher, Client, PeerDelays, PeerEvent, PeerLimits, Server
 from sansproto_sockets import system_entropy
@@ -26,7 +25,7 @@ from .options import OptionalPort, Port, Seconds, Switch
 from .output import Target
 from .receiving import Receiving, Wishes
 from .relaying import own_relay, serve
-from .report import OutputFailed, Reporter, has_room, make_reporter
+from .report import OutputFailed, Reporter, has_room, make_console, make_reporter
 from .sending import Sending
 from .signals import Signals
 from .sizes import parse_size
@@ -282,7 +281,7 @@ def demo() -> None:
     """
     from .demo import show  # it imports every protocol, for which no other command should wait
 
-    show(Console())
+    show(make_console(sys.stdout))
 
 
 def main() -> None:
@@ -293,7 +292,8 @@ def main() -> None:
 def run_command(arguments: list[str]) -> int:
     """Run one command line; its exit code."""
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        console = make_console(sys.stdout)
+        app(arguments, console=console, exit_on_error=False, print_error=False, result_action="return_value")
     except CommandFailed as failure:
         return _report(failure, arguments)
     except passwords.TooManyWords as error:

@@ -6,9 +6,9 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import IO, Protocol, TextIO, TypeAlias
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import IO, Any, Protocol, TextIO, TypeAlias, TypeVar, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -19,6 +19,8 @@ from .exits import CommandFailed, Exit, Interrupted
 from .progress import Bar, Pace, in_words
 from .shown import printable as printable
 from .signals import at_once, is_ending
+
+R = TypeVar("R")
 
 _AT_ONCE = 1024  # characters that a pipe takes at once if it takes anything
 _JSON_EVERY = 0.5  # seconds between two signs of progress
@@ -71,7 +73,7 @@ def make_reporter(*, as_json: bool = False, quiet: bool = False, beside: bool = 
             reconfigure(errors="backslashreplace")
     if as_json:
         return JsonReporter(sys.stdout)
-    console, errors = _console(stderr=beside), _console(stderr=True)
+    console, errors = _console(sys.stderr if beside else sys.stdout), _console(sys.stderr)
     if quiet:
         return QuietReporter(sys.stderr)
     if console.is_terminal and not console.is_dumb_terminal and not (beside and sys.stdout.isatty()):
@@ -79,9 +81,41 @@ def make_reporter(*, as_json: bool = False, quiet: bool = False, beside: bool = 
     return PlainReporter(sys.stderr if beside else sys.stdout, sys.stderr)
 
 
-def _console(*, stderr: bool = False) -> Console:
+def make_console(stream: TextIO, **options: Any) -> Console:
+    """It raises OutputFailed where it cannot write."""
+    return Console(file=cast(IO[str], _Stream(stream)), **options)
+
+
+def _console(stream: TextIO) -> Console:
     """Without emoji codes: names, passwords and IPv6 addresses may look like such."""
-    return Console(highlight=False, soft_wrap=True, emoji=False, stderr=stderr)
+    return make_console(stream, highlight=False, soft_wrap=True, emoji=False)
+
+
+class _Stream:
+    """A standard stream that may be gone, or on a full disk: that is no bug, and who ends does not mind."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._try(lambda: self._stream.write(text)) or 0
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, write: Callable[[], R]) -> R | None:
+        try:
+            return write()
+        except OSError as error:
+            _silence(self._stream)
+            if is_ending():
+                return None
+            if isinstance(error, BrokenPipeError):  # as of head: the console ends the command without a word
+                raise
+            raise _unwritable(error) from error
 
 
 def _print(text: str, out: TextIO) -> None:
@@ -113,7 +147,7 @@ def has_room(out: TextIO) -> bool:
     return True
 
 
-def _silence(out: IO[str]) -> None:
+def _silence(out: TextIO) -> None:
     """What is left in its buffer, and what comes, goes nowhere: the interpreter would fail, or wait, to write it."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
@@ -236,47 +270,36 @@ class TerminalReporter:
         self._rows: Rows = ()
 
     def tell(self, event: str, text: str = "", **facts: object) -> None:
-        with self._writing():
-            if text:  # above the table, if there is one
-                self._say(text, {"finished": "bold green", "warning": "yellow"}.get(event, ""))
+        self._stop()
+        if text:  # above the table, if there is one
+            self._say(text, {"finished": "bold green", "warning": "yellow"}.get(event, ""))
 
     def command(self, event: str, text: str, command: str, **facts: object) -> None:
-        with self._writing():
-            self._say(text)
-            self._console.print(f"\n    {command}\n", style="bold cyan", markup=False)  # as it is: it will be copied
+        self._stop()
+        self._say(text)
+        self._console.print(f"\n    {command}\n", style="bold cyan", markup=False)  # as it is: it will be copied
 
     def ask(self, question: str) -> None:
-        with self._writing():
-            self._is_asking = True
-            self._console.print(printable(question), style="bold", markup=False, end=" ")
+        self._stop()
+        self._is_asking = True
+        self._console.print(printable(question), style="bold", markup=False, end=" ")
 
     def text(self, text: str) -> None:
-        with self._writing():
-            for line in text.splitlines():
-                self._console.print(printable(line.expandtabs()), markup=False)
+        self._stop()
+        for line in text.splitlines():
+            self._console.print(printable(line.expandtabs()), markup=False)
 
     def answered(self) -> None:
         self._is_asking = False
 
     def progress(self, done: int, total: int | None) -> None:
-        with _on_terminal(self._console):
-            self._bar.show(done, total)
+        self._bar.show(done, total)
 
     def rest(self) -> None:
-        with self._writing():
-            pass
+        with suppress(OutputFailed):  # the terminal was closed
+            self._stop()
 
     def show(self, rows: Rows) -> bool:
-        with _on_terminal(self._console):
-            self._show(rows)
-        return True
-
-    def fail(self, failure: CommandFailed) -> None:
-        with suppress(OutputFailed), self._writing(), _on_terminal(self._errors):
-            _begin_line(self._errors)
-            self._errors.print(f"\N{MULTIPLICATION SIGN} {printable(failure.message)}", style="bold red", markup=False)
-
-    def _show(self, rows: Rows) -> None:
         if not rows:
             if self._live is not None:
                 self._live.stop()
@@ -287,6 +310,13 @@ class TerminalReporter:
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
             self._live.update(_table(rows), refresh=True)
+        return True
+
+    def fail(self, failure: CommandFailed) -> None:
+        with suppress(OutputFailed):  # there is no other place to tell that
+            self._stop()
+            _begin_line(self._errors)
+            self._errors.print(f"\N{MULTIPLICATION SIGN} {printable(failure.message)}", style="bold red", markup=False)
 
     def _say(self, text: str, style: str = "") -> None:
         if is_ending():
@@ -294,26 +324,11 @@ class TerminalReporter:
         lines = "\n".join(printable(line) for line in text.split("\n"))
         self._console.print(lines, style=style, markup=False)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Lines, below a bar or question that is there."""
-        with _on_terminal(self._console):
-            self._bar.clear()
-            if self._is_asking:
-                self._is_asking = False
-                self._console.print()
-            yield
-
-
-@contextmanager
-def _on_terminal(console: Console) -> Iterator[None]:
-    """It may be gone: who ends does not mind."""
-    try:
-        yield
-    except OSError as error:
-        _silence(console.file)
-        if not is_ending():
-            raise _unwritable(error) from error
+    def _stop(self) -> None:
+        self._bar.clear()
+        if self._is_asking:
+            self._is_asking = False
+            self._console.print()
 
 
 def _begin_line(console: Console) -> None:
