@@ -15,6 +15,7 @@ from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .header import (
+    MAX_MESSAGE_NUMBER,
     MAX_SEQUENCE,
     Control,
     ControlType,
@@ -33,7 +34,6 @@ _FASTEST_RESEND: Final = 0.01  # seconds
 _MOST_BACKOFF: Final = 10  # doublings: from the fastest to over the slowest
 _MOST_MISMATCHES: Final = 3  # more than a network could have kept back for so long
 _SHARE: Final = 100  # of the room that is left, what more than one message to an address may take: a hundredth
-_MESSAGE_NUMBERS: Final = 1 << 30
 
 QUEUE_FULL: Final = Refusal("reliable queue full", ref="acknowledgement")
 TOO_MUCH_UNACKNOWLEDGED: Final = Refusal("too much is unacknowledged", ref="messages")
@@ -182,7 +182,7 @@ class Sender(Component[SendingState, ChannelHost]):
 
     def next_message(self) -> int:
         """The number of one more message."""
-        self.message = (self.message + 1) % _MESSAGE_NUMBERS
+        self.message = (self.message + 1) & MAX_MESSAGE_NUMBER
         return self.message
 
     def draw_number(self) -> None:

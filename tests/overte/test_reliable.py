@@ -16,6 +16,7 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte.events import PacketReceived, Undelivered
 from sansproto.overte.header import (
     MAX_DATAGRAM,
+    MAX_MESSAGE_NUMBER,
     MAX_SEQUENCE,
     Control,
     ControlType,
@@ -593,6 +594,35 @@ def test_parts_without_content_are_bounded_too() -> None:
     for number in range(6):
         deliver(talker, data(number, Part(Position.MIDDLE if number else Position.FIRST, 1, number)), b"")
     assert talker.stats.noted == {"message too large": 1}
+
+
+@pytest.mark.parametrize("over", [0, 1])
+@pytest.mark.parametrize(
+    ("limit", "pieces", "first", "note"),
+    [
+        ("ahead", [b"x"], 23, "too far ahead"),
+        ("message_size", [bytes(512), bytes(512)], 0, "message too large"),
+        ("message_size", [b"", b"", b"", b""], 0, "message too large"),
+    ],
+    ids=["numbers", "bytes", "parts"],
+)
+def test_a_bound_is_met_and_not_passed(limit: str, pieces: list[bytes], first: int, note: str, over: int) -> None:
+    """By a number ahead of those that came, by the bytes of a message, and by its parts, of 256 bytes each at least."""
+    talker = open_receiver(0, limits=TransportLimits(**{limit: 24 if limit == "ahead" else 1024}))
+    if limit == "ahead":
+        first += over
+    elif over:
+        pieces = [*pieces, b"x"]
+    for number, (part, piece) in enumerate(parts_of(1, pieces), first):
+        deliver(talker, data(number, part), piece)
+    expected = ([], {note: 1}) if over else ([b"".join(pieces)], {})
+    assert (got(talker), talker.stats.noted) == expected
+
+
+def test_after_the_last_number_of_a_message_comes_the_first() -> None:
+    sender = open_sender().channels.senders[B, 4000, 0]
+    sender.message = MAX_MESSAGE_NUMBER
+    assert [sender.next_message(), sender.next_message()] == [0, 1]
 
 
 F, M, L = Position.FIRST, Position.MIDDLE, Position.LAST
