@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from cli_commands import Place, failed
 
-from sansproto_cli import unpacking
+from sansproto_cli import sources, unpacking
 from sansproto_cli.exits import CommandFailed
 from sansproto_cli.unpacking import UnpackedFolder
 
@@ -266,6 +267,52 @@ def test_a_header_for_all_that_follows_holds_for_one(inbox: Path, tmp_path: Path
     tar.write_bytes(following + b"".join(blocks) + bytes(1024))
     unpack(inbox, tar)
     assert [(inbox / f"new/{number}").stat().st_mtime for number in range(2)] == [1_000_000_000, 0]
+
+
+def test_a_sender_finds_out_before_it_waits_what_no_receiver_unpacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inbox: Path
+) -> None:
+    """What it lets pass is unpacked: up to the same bounds, however deep in each other."""
+    for module in (sources, unpacking):
+        monkeypatch.setattr(module, "MOST", 20)
+        monkeypatch.setattr(module, "DEEPEST", 20)
+    kinds: dict[str, Callable[[int], object]] = {
+        "many": lambda count: [(tmp_path / "many" / f"{number}").write_bytes(b"") for number in range(count - 1)],
+        "deep": lambda count: (tmp_path / "deep" / "/".join(["d"] * (count - 1))).mkdir(parents=True, exist_ok=True),
+    }
+    for name, make in kinds.items():
+        (tmp_path / name).mkdir()
+        make(20)
+        tar = tmp_path / f"{name}.tar"
+        tar.write_bytes(b"".join(sources.open_source([str(tmp_path / name)]).look().chunks))
+        unpack(inbox, tar, name=name)
+        assert len(everything(inbox / name)) == 19
+        make(21)
+        with pytest.raises(CommandFailed, match="pack it, and send that") as caught:
+            sources.open_source([str(tmp_path / name)])
+        assert caught.value.code == 9
+        assert str(tmp_path) not in caught.value.told
+
+
+def test_a_folder_that_is_deeper_than_calls_may_be_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as inside:
+        inside.chdir(tmp_path)
+        for _ in range(1200):
+            os.mkdir("d")
+            os.chdir("d")
+    with pytest.raises(CommandFailed, match="pack it, and send that"):
+        sources.open_source([str(tmp_path)])
+    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # rmtree calls itself
+
+
+def test_headers_alone_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders, links and empty files have nothing behind them."""
+    for number in range(50):
+        (tmp_path / str(number)).mkdir()
+    monkeypatch.setattr(sources, "CHUNK", 4096)
+    chunks = [*sources.open_source([str(tmp_path)]).look().chunks]
+    assert max(map(len, chunks)) <= 4096 + 2048
+    assert sum(map(len, chunks)) == sources.open_source([str(tmp_path)]).found.size
 
 
 def test_there_is_an_end_to_files_and_headers(inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

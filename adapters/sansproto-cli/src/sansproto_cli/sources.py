@@ -16,9 +16,11 @@ import sys
 import tarfile
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
@@ -28,6 +30,7 @@ import attrs
 from .about import file_members
 from .exits import CommandFailed, Exit
 from .output import MAX_TEXT
+from .unpacking import DEEPEST, MOST
 
 CHUNK = 1 << 20
 STDIN = "-"
@@ -261,6 +264,8 @@ class _File:
                 contents = _spooled(partial(_next_chunk, file, path), path)
                 if contents.size != seen.size and seen == _Seen.of(os.fstat(file.fileno())):
                     return cls(path, seen, contents)
+                for _ in contents.chunks:
+                    pass  # behind the last one the copy is closed
         return cls(path, seen)
 
     @property
@@ -325,7 +330,8 @@ def _one_file(path: str) -> Contents:
 
 @attrs.frozen
 class _Entry:
-    header: bytes
+    header_size: int
+    packed: bytes  # the header, of which nearly all are zeros: there may be many
     file: _File | None  # of all but regular files there is the header alone
 
 
@@ -339,8 +345,8 @@ def _tar(paths: Sequence[str]) -> Source:
             return _walked(dict(zip(roots, map(_followed, paths), strict=True)), kind)
 
     kind = "folder" if len(roots) == 1 else "files"
-
-    return Source(f"{roots[0]}.tar" if len(roots) == 1 else "files.tar", look(), look)
+    found = attrs.evolve(look(), chunks=iter(()), check=lambda: None)  # nothing of all these files is kept until then
+    return Source(f"{roots[0]}.tar" if len(roots) == 1 else "files.tar", found, look)
 
 
 def _walked(roots: Mapping[str, str], kind: str) -> Contents:
@@ -352,8 +358,11 @@ def _walked(roots: Mapping[str, str], kind: str) -> Contents:
             for path in _walk(root):
                 inside = name if path == root else os.path.join(name, os.path.relpath(path, root))
                 _add(tar, path, inside, entries, skipped)
+                if len(entries) > MOST or inside.count(os.sep) >= DEEPEST:
+                    text = f"holds more than {MOST:,} files or {DEEPEST} folders in each other: pack it, and send that."
+                    raise CommandFailed(Exit.FILES, f"{root} {text}", f"{name} {text}")
     files = [entry.file for entry in entries if entry.file is not None]
-    size = sum(len(entry.header) for entry in entries) + sum(file.size + -file.size % _BLOCK for file in files)
+    size = sum(entry.header_size for entry in entries) + sum(file.size + -file.size % _BLOCK for file in files)
 
     def check() -> None:
         for file in files:
@@ -369,10 +378,11 @@ def _followed(path: str) -> str:
 
 def _walk(path: str) -> Iterator[str]:
     """A path and all below it, in an order that does not depend on the disk."""
-    yield path
-    if os.path.isdir(path) and not os.path.islink(path):
-        for name in sorted(os.listdir(path)):
-            yield from _walk(os.path.join(path, name))
+    todo = [path]
+    while todo:
+        yield (path := todo.pop())
+        if os.path.isdir(path) and not os.path.islink(path):
+            todo += (os.path.join(path, name) for name in sorted(os.listdir(path), reverse=True))
 
 
 def _add(tar: tarfile.TarFile, path: str, name: str, entries: list[_Entry], skipped: list[str]) -> None:
@@ -386,19 +396,19 @@ def _add(tar: tarfile.TarFile, path: str, name: str, entries: list[_Entry], skip
     if info.isreg():
         file = _File.look(path)
         info.size, info.mtime = file.size, file.seen.modified / 1e9
-    entries.append(_Entry(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"), file))
+    header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    entries.append(_Entry(len(header), zlib.compress(header, 1), file))
 
 
 def _tar_chunks(entries: list[_Entry]) -> Iterator[bytes]:
     """The tar, in pieces of some size: thousands of small files must not become thousands of small writes."""
     pending = bytearray()
     for entry in entries:
-        pending += entry.header
-        if entry.file is not None:
-            for chunk in entry.file.chunks():
-                pending += chunk
-                if len(pending) >= CHUNK:
-                    yield bytes(pending)
-                    pending.clear()
-            pending += bytes(-entry.file.size % _BLOCK)
+        chunks = () if entry.file is None else entry.file.chunks()
+        padding = b"" if entry.file is None else bytes(-entry.file.size % _BLOCK)
+        for piece in chain([zlib.decompress(entry.packed)], chunks, [padding]):
+            pending += piece
+            if len(pending) >= CHUNK:
+                yield bytes(pending)
+                pending.clear()
     yield bytes(pending) + bytes(_TAR_END)

@@ -30,7 +30,9 @@ R = TypeVar("R")
 MOST = 500_000
 """Files, folders and links in one archive."""
 
-_DEEPEST = 200
+DEEPEST = 200
+"""Folders in each other there, and a file in the last one."""
+
 _NAMES = 1 << 28  # bytes of all names, and of where links lead, which are remembered
 _COPY = 1 << 18
 _LONGEST = 1 << 20  # bytes that are read at once: headers that are longer are none of ours
@@ -212,7 +214,7 @@ class UnpackedFolder:
                 raise _refused("a file that is a folder, too")
             if key not in self._places:
                 self._places[key] = self._first(path, name, _mkdir)[1]
-                if len(self._places) > MOST:
+                if len(self._places) - 1 > MOST:  # one is ours
                     raise _refused(f"more than {MOST:,} folders")
             path = self._places[key]
         return path
@@ -279,7 +281,7 @@ def _stored(name: str) -> str:
 def _parts(name: str) -> list[str]:
     """Of a path that stays inside: raises CommandFailed for any other."""
     parts = [part for part in name.rstrip("/").split("/") if part != "."] if name else []
-    if not parts or len(parts) > _DEEPEST:
+    if not parts or len(parts) > DEEPEST:
         raise _refused("an invalid path")
     if not {"", ".."}.isdisjoint(parts):
         raise _refused("a path to outside of the folder")
