@@ -39,11 +39,11 @@ def check_files(dist: Path) -> tuple[list[Path], Path]:
 
 
 def install(python: str, wheels: list[Path], folder: Path) -> Path:
-    """An environment that has these wheels, and what they require from the index."""
-    subprocess.run([python, "-m", "venv", folder], check=True)
+    """An environment that has these wheels and what they require from the index, and nothing else: not even pip."""
+    subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
     inside = folder / "bin" / "python"
-    command = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wheels]
-    subprocess.run(command, check=True)
+    command = [sys.executable, "-m", "pip", "--python", inside, "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *wheels], check=True)
     return inside
 
 

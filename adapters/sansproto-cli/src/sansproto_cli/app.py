@@ -44,7 +44,7 @@ _LIMITS = PeerLimits(send_buffer=1 << 20, receive_buffer=1 << 20)  # a tenth fas
 
 app = App(
     name="sansproto",
-    help="Send a file to another computer (a password finds the other side), or visit a domain of Overte.",
+    help="Send files to another computer, visit domains of Overte, and pipe data over EGTP, Tox or Freenet.",
     help_epilogue=_EPILOGUE,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
@@ -275,7 +275,7 @@ def _receiver(relay: RelayAddress, password: str) -> Client:
 
 @app.command
 def demo() -> None:
-    """Show everything on this computer: a file by a relay, a visit to a domain, a killed peer, a way that is cut.
+    """Show everything on this computer: a file by a relay, a visit to a domain, a killed peer, a network that fails.
 
     It shows the packets, too.
     """

@@ -161,7 +161,7 @@ class Way:
     table: Table = None
     public: Where = None
     bind: Bind = ""
-    port: Port = 0
+    port: Annotated[Port, Parameter(show_default=False)] = 0
 
     def arguments(self, domain: str | None) -> dict[str, Any]:
         """Those of a client."""

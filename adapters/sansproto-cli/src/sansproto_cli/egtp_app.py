@@ -70,7 +70,7 @@ def pipe(
     Parameters
     ----------
     peer
-        The other end's public key, as its sansproto egtp key prints it. Nobody else is heard.
+        The other end's public key, as its sansproto egtp key prints it. Others are ignored.
     key
         The file with our private key.
     bind

@@ -59,7 +59,7 @@ class MailServing:
         where = addresses.format_address(shown, bound.port)
         self._reporter.command(
             "mailbox_started",
-            f"Mailboxes at {where}, {count} of them there already. Ctrl-C stops it. Nodes that use it take:",
+            f"Mailbox server at {where}. Mailboxes in its store: {count}. Ctrl-C stops it. Nodes that use it take:",
             f"--mailbox {key}@{where}",
             host=shown,
             port=bound.port,

@@ -79,7 +79,7 @@ def pipe(
     Parameters
     ----------
     friend
-        The other end's public keys, as its sansproto tox key prints them. Nobody else is heard.
+        The other end's public keys, as its sansproto tox key prints them. Others are ignored.
     key
         The file with our secret keys.
     bind
