@@ -27,7 +27,9 @@ class Running(Protocol):
     """A running adapter, used from the test's thread. Its loop runs by itself, in whatever thread."""
 
     @property
-    def addresses(self) -> Mapping[str, Address]: ...
+    def addresses(self) -> Mapping[str, Address]:
+        """What is bound now, by label: a ``Rebind`` changes it."""
+        ...
 
     def call(self, verb: Callable[[float], T]) -> T:
         """Also used after ``leave``: then it has to raise the NotOpen of the runner."""
@@ -53,6 +55,8 @@ class Running(Protocol):
 
 
 class AdapterHarness(Protocol):
+    """Starts runners of an adapter."""
+
     def start(
         self, endpoint: ScriptedEndpoint, *, listen: Mapping[str, Any], sockets: Mapping[str, Any], linger: float
     ) -> Running:
