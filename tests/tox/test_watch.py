@@ -119,7 +119,7 @@ def test_an_alarm_copies_twice_as_many_each_time_up_to_32_and_then_the_oldest_8(
     for _ in range(9):
         sender.wait(0.98)
         before = len(sender.copied)
-        sender.wait(0.02)
+        sender.wait(0.03)
         assert len(sender.copied) == before + 1
     assert [len(numbers) for numbers in sender.copied] == [1, 2, 4, 8, 16, 32, 32, 5, 8, 8]
     assert [number for numbers in sender.copied[:8] for number in numbers] == [*range(100)]
