@@ -16,6 +16,7 @@ from sansproto.bob.member import MemberInput, MemberTimer
 from sansproto.bob.pair import PAIR, Pair, PairState, Passed, X
 from sansproto.bob.registry import Registry
 from sansproto.bob.room import Room, RoomState, RoomTimer
+from sansproto.bob.secure import SecurePort
 from sansproto.bob.visitor import LINE, Place, Visitor, VisitorInput, VisitorState
 from sansproto.component import Parts
 from sansproto.contract import Address, Link
@@ -142,3 +143,28 @@ def test_a_member_is_introduced_and_leaves() -> None:
     ]
     assert not registry.uids
     assert not registry.pair_count
+
+
+def test_the_secure_port_leads_lines_to_rooms_and_ends_a_room_whose_line_is_used_again() -> None:
+    host = RelayHost(peers=3)
+    port = SecurePort(host)
+    for number in range(2):
+        port.open_room(f"client {number}", f"server {number}")
+        host.run()
+    assert [room.key for room in map(port.room_of, ("client 0", "server 0", "client 1"))] == [1, 1, 2]
+    port.open_room("client 1", "another")
+    host.run()
+    assert [*port.rooms] == [*port.waiting] == [1, 3]
+    for number in (3, 4):  # there is no room for more than three that wait: the oldest goes
+        port.open_room(f"client {number}", f"server {number}")
+        host.run()
+    assert [*port.rooms] == [*port.waiting] == [3, 4, 5]
+    assert "server 0" not in port.lines
+    for number, line in ((1, "client 3"), (2, "nobody")):
+        port.accept(host.connect(number).key)
+        visitor = port.visitors[Link(number)]
+        host.run()
+        port.read_line(visitor, line)
+        host.run()
+    assert port.visitors[Link(1)].state is VisitorState.ALONE  # in its room
+    assert port.visitors[Link(2)].state is VisitorState.ENDED  # nobody expects it

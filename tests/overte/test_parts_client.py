@@ -23,7 +23,15 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte import connection, stun
 from sansproto.overte import packets as p
 from sansproto.overte import rendezvous as ice
-from sansproto.overte.events import Connected, NodeAdded, NodeRemoved, NotAnswered, PathAnswered, Removal
+from sansproto.overte.events import (
+    Connected,
+    NodeAdded,
+    NodeRemoved,
+    NotAnswered,
+    PathAnswered,
+    Removal,
+    UsernameAnswered,
+)
 from sansproto.overte.header import Header
 from sansproto.overte.introduction import Introduction, Membership
 from sansproto.overte.limits import ClientDelays, ClientLimits
@@ -31,7 +39,9 @@ from sansproto.overte.nodes import NodeTable
 from sansproto.overte.parts import Arrival
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.queries import Queries, QueryInput
+from sansproto.overte.usernames import REPLY, Names
 from sansproto.overte.versions import PacketType
+from sansproto.overte.ways import Ways
 
 DELAYS, LIMITS = ClientDelays(), ClientLimits()
 ANYBODY = Introduction(
@@ -48,6 +58,7 @@ ANYBODY = Introduction(
 TARGET = ice.IceTarget(host="domain.example", port=40102, domain_id=DOMAIN_ID, client_id=NULL_UUID)
 
 
+OTHER = b"o" * 16
 KNOWN = PartHost(sockets=(SockAddr("", US.port), SockAddr(US.host, US.port)), pick=lambda _: DOMAIN)
 """Our own sockets, which are known."""
 
@@ -152,3 +163,50 @@ def test_who_knows_of_nobody_sends_nothing() -> None:
     stun.StunClient(host, ("stun.example", 3478), None, None).send()
     host.run()
     assert host.sent == []
+
+
+def test_ways_take_their_turns_until_the_domain_speaks_from_one() -> None:
+    host = OvertePartHost(DELAYS, LIMITS)
+    host.local = US
+    ways = Ways(host, TARGET, by_ice=False)
+    ways.look_up(1)
+    paths = ways.found((Address("198.51.100.1", 40102), Address("198.51.100.2", 40102)))
+    ways.take_in(paths)
+    assert (host.sent, ways.domain) == ([Lookup(1, "domain.example", 40102)], paths[0])
+    tried = []
+    for _ in range(3):
+        ways.turn()
+        tried.append(ways.domain)
+    assert tried == [paths[1], paths[0], paths[1]]
+    assert all(ways.has(path) for path in paths)
+    ways.settle(paths[0])
+    ways.turn()
+    assert (ways.domain, ways.has(paths[1])) == (paths[0], False)
+    ways.lose()
+    ways.take_in(paths[1:])
+    assert ways.domain == paths[1]
+    assert host.told[-1] == ("forget_channel", paths[0])
+
+
+def test_a_name_is_asked_for_each_second_until_the_answer_or_its_end() -> None:
+    host = OvertePartHost(DELAYS, LIMITS)
+    host.domain, host.phase = DOMAIN, Phase.OPEN
+    names = Names(host)
+    for node in (SESSION, OTHER, SESSION):
+        names.ask(node)
+    host.run()
+    question = p.UsernameFromIDRequest(SESSION)
+    assert [one[1] for one in host.sent] == [question, p.UsernameFromIDRequest(OTHER)]
+    host.handle_timeout(DELAYS.check_in)
+    assert [one[1] for one in host.sent[2:]].count(question) == 1
+    reply = p.UsernameFromIDReply(SESSION, "ada", NULL_UUID, False)
+    names.take(REPLY, arrival(reply, Path("udp", "203.0.113.66", 1)))
+    names.take(REPLY, arrival(reply))
+    host.run()
+    assert host.stats.dropped == {"not from the domain": 1}
+    assert (host.events(), [*names.open]) == (
+        [UsernameAnswered(SESSION, username="ada", fingerprint=NULL_UUID, may_kick=False)],
+        [OTHER],
+    )
+    host.handle_timeout(DELAYS.answer)
+    assert host.events() == [NotAnswered(node_id=OTHER)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -27,6 +28,7 @@ from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationState, Signed
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
+from sansproto.overte.tokens import Tokens
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 
@@ -207,3 +209,18 @@ def test_what_finds_no_room_to_be_told_is_refused() -> None:
     host.run()
     assert (len(members.fan_out.under_way), host.sent) == (1, [AT, AT])
     assert host.stats.refused == {"announcements full": 2}
+
+
+def test_a_token_is_good_for_its_name_and_address_in_its_minute_and_the_next_and_known_for_ten() -> None:
+    host = OvertePartHost(DELAYS, LIMITS)
+    tokens = Tokens(host)
+    host.advance(59.0)
+    token = tokens.token("ada", AT)
+    digest = sha256(b"Ada" + token).digest()
+    assert tokens.token("ada", ICE) != token != tokens.token("eve", AT)
+    for now, is_fresh in ((59.0, True), (60.0, True), (119.9, True), (120.0, False), (599.9, False), (600.0, None)):
+        host.advance(now)
+        assert tokens.is_fresh("ada", "Ada", AT, digest) is is_fresh
+        assert tokens.is_fresh("ada", "Ada", ICE, digest) is None
+        assert tokens.is_fresh("eve", "Ada", AT, digest) is None
+    assert Tokens(OvertePartHost(DELAYS, LIMITS)).master == tokens.master  # which is drawn
