@@ -21,7 +21,7 @@ import attrs
 
 from sansproto.component import components_of
 from sansproto.contract import Address, Instant, Path, Phase, SendDatagram
-from sansproto.endpoint import DatagramEndpoint
+from sansproto.endpoint import DatagramEndpoint, Received
 from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import packets as p
@@ -90,8 +90,8 @@ class ExploredNode(Node):
         super().send_punches()
         self.pings = list(dict.fromkeys(self.pings))
 
-    def measure(self, reply: p.PingReply) -> None:
-        super().measure(reply)
+    def measure(self, replied: Received[p.PingReply]) -> None:
+        super().measure(replied)
         self.samples.clear()
 
 
