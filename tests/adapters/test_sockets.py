@@ -301,6 +301,21 @@ class TestSockets(AdapterSuite):
             assert until(running, "datagram failed").value == (path, SendError.UNREACHABLE)
             assert open_.recv(100) == b"to you", "the error of one datagram does not cost another"
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 on its loopback")
+    @pytest.mark.parametrize("host", ["", "0.0.0.0"])
+    def test_answers_come_from_the_address_that_was_called(self, world: World, host: str) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, sockets={"udp": (host, 0)})
+        caller = world.own(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        caller.bind(LOCAL)
+        path = Path("udp", *caller.getsockname())
+        for address in ("127.0.0.2", "127.0.0.1", "127.0.0.3"):
+            called = address, running.addresses["udp"].port
+            caller.sendto(b"ping", called)
+            assert until(running, "datagram").value == (b"ping", path)
+            running.call(lambda _: endpoint.do(SendDatagram(b"pong", path)))
+            assert caller.recvfrom(100) == (b"pong", called)
+
     @pytest.mark.parametrize("clock", ["time", "clock_gettime"])
     def test_tells_how_long_the_machine_slept(self, world: World, monkeypatch: pytest.MonkeyPatch, clock: str) -> None:
         """The clock of the endpoint stood still meanwhile, and another one did not."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sansproto.contract import Address, Path, SendError
 
 from .addresses import Bind, address_of, bound_socket, sockaddr_of
+from .origins import Origins
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -51,13 +52,13 @@ class Datagrams:
         try:
             to = sockaddr_of(self._socket.family, path.host, path.port, path.scope)
             try:
-                self._socket.sendto(data, to)
+                self._ways.sendto(data, to)
             except BlockingIOError:
                 pass  # lost, as a datagram may be anywhere on its way
             except OSError:
                 if not self._report_failures():  # else it was raised for an earlier datagram, and this one is not sent
                     raise
-                self._socket.sendto(data, to)
+                self._ways.sendto(data, to)
         except OSError as error:
             detail = error.strerror or str(error)
             self._driver.endpoint.datagram_failed(path, self._driver.now(), error=_kind(error.errno), detail=detail)
@@ -66,7 +67,7 @@ class Datagrams:
         self._report_failures()
         for _ in range(READS_PER_TURN):
             try:
-                data, sender = self._socket.recvfrom(65536)
+                data, sender = self._ways.recvfrom(65536)
             except OSError:  # nothing more, or an error that the queue of errors tells better
                 return
             self._driver.endpoint.receive_datagram(data, self._path(sender), self._driver.now())
@@ -77,6 +78,7 @@ class Datagrams:
 
     def _use(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._ways: socket.socket | Origins = Origins(sock) if Origins.are_many(sock) else sock
         if hasattr(socket, "MSG_ERRQUEUE"):
             sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
             if sock.family == socket.AF_INET6:
