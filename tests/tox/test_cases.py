@@ -18,6 +18,8 @@ the same: what waits is kept
     test_roaming::test_what_was_to_be_sent_before_a_sleep_is_sent_behind_it_or_told
 a full send queue for 60 s
     test_cases::test_a_full_queue_holds_up_no_signs_of_life_and_no_pings_of_a_relay
+the same: what is missing is asked for
+    test_cases::test_a_full_queue_holds_up_no_lists_of_what_is_missing
 a relay is away for 5 s and for 60 s
     test_cases::test_a_relay_that_was_away_is_linked_again_once_and_friends_are_told
 a proxy: no UDP, no direct TCP, no look-up
@@ -90,7 +92,7 @@ HERE = File(__file__).parent
 def test_each_case_has_its_test() -> None:
     assert __doc__ is not None
     named = re.findall(r"^    (\w+)::(\w+\*?)$", __doc__, re.M)
-    assert len(named) == 25
+    assert len(named) == 26
     for file, name in named:
         text = (HERE / f"{file}.py").read_text("utf-8")
         assert name == "test_*" or f"\ndef {name}(" in text, (file, name)
@@ -123,6 +125,26 @@ def test_a_full_queue_holds_up_no_signs_of_life_and_no_pings_of_a_relay() -> Non
     assert max(after - before for before, after in pairwise([begun, *signs, world.net.now])) < 11.0
     assert offline(a, b) == []
     assert not [event for event in (*a.events, *b.events) if isinstance(event, RelayLost)]
+
+
+@pytest.mark.unmeasured
+def test_a_full_queue_holds_up_no_lists_of_what_is_missing() -> None:
+    """What the friend says comes whole meanwhile, though a third of it is lost."""
+    world = World()
+    a, b = world.node(1), world.node(2)
+    a.befriend(b, path=True)
+    b.befriend(a)
+    meet(world, a, b)
+    slow = Conditions(latency=0.02, rate=100_000.0, buffer=20_000)
+    world.net.way("10.0.0.1", "10.0.0.2", slow, back=Conditions(latency=0.02, loss=0.3))
+    taken = 0
+    for number in range(100):
+        taken += a.give(b, [b"\xa0" + bytes(1300)] * 100)
+        b.say(a, f"{number}")
+        world.net.run(0.1)
+        assert len(a.texts()) > number - 40
+    arrived = sum(isinstance(event, CustomReceived) for event in b.events)
+    assert 400 < arrived < taken - 200  # the queue was full all the time
 
 
 @pytest.mark.unmeasured

@@ -518,14 +518,20 @@ def test_nothing_is_kept_of_relays_that_friends_told_of_and_that_are_gone() -> N
 
 
 @pytest.mark.unmeasured
-def test_udp_is_found_within_10_seconds_after_it_opens() -> None:
-    world = Faults(1, udp=True)
-    world.block_udp()
-    world.run(30.0)
-    assert world.used(world.a) == world.used(world.b) == 0
-    world.block_udp(is_blocked=False)
-    world.run(10.0)
-    assert world.used(world.a) == world.used(world.b) == -1
+@pytest.mark.parametrize("trip", [0.02, 0.6])
+@pytest.mark.parametrize("talks", [True, False])
+def test_udp_is_found_within_10_seconds_after_it_opens(talks: bool, trip: float) -> None:
+    """Whenever that is between two probes, and whether or not anybody says anything."""
+    for pause in range(4):
+        world = Faults(1, trip, udp=True)
+        world.block_udp()
+        world.run(12.0 + pause)
+        assert world.used(world.a) == world.used(world.b) == 0
+        run = world.run if talks else world.net.run
+        run(20.0)
+        world.block_udp(is_blocked=False)
+        run(10.0)
+        assert world.used(world.a) == world.used(world.b) == -1
 
 
 def test_a_way_that_nobody_talks_on_is_left_too() -> None:
@@ -552,6 +558,18 @@ def test_what_is_small_goes_by_another_relay_while_one_takes_nothing() -> None:
     window, carried = outgoing(world).window, outgoing(world).watch.carried
     assert carried.way_of(window.end - 1) == world.known[1].key  # it says nothing of the way in use
     assert carried.way_of(window.end) == world.known[0].key
+
+
+def test_at_a_relay_that_takes_no_more_large_packets_there_is_room_for_small_ones() -> None:
+    world = Faults(1)
+    world.run(1.0)
+    ways, key = world.a.ways(world.b), world.known[0].key
+    link = world.a.tox.links[world.a.tox.relays[key].link]
+    while ways.way(key, 96) is not None:
+        link.write(bytes(100))
+    for _ in range(40):
+        assert ways.way(key, 95) is not None
+        link.write(bytes(95))
 
 
 def test_while_nothing_gets_through_the_oldest_are_copied_again_and_nobody_is_blamed() -> None:
