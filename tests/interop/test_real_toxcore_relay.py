@@ -12,7 +12,7 @@ from tox_parts import Client, OurRelay, Ours, Scene, free_port
 from toxcore import Library, RelayProcess, Toxcore
 
 from sansproto.testing.faulty_relay import Fault, black_hole, corrupting
-from sansproto.tox.events import FriendOnline, MessageDelivered, MessageReceived, RelayDemoted
+from sansproto.tox.events import FriendOnline, MessageDelivered, MessageReceived, RelayDemoted, RelaysShared
 from sansproto.tox.relay_events import (
     Linked,
     OobReceived,
@@ -149,6 +149,26 @@ def test_a_relay_is_lost(scene: Scene, library: Library, relay: Any, record_prop
     talk.go_on(20)
     talk.finish()
     record_property("longest gaps", [round(gap, 2) for gap in talk.gaps])
+
+
+def test_each_learns_the_relays_of_the_other(scene: Scene, library: Library) -> None:
+    """They meet at one that both know. Toxcore tells of its relays once it uses more than three for a friend."""
+    common, *relays = [scene.add(OurRelay()) for _ in range(5)]
+    pair = Meeting(scene, library, common)
+    for end, own in ((pair.theirs, relays[:2]), (pair.ours, relays[2:])):
+        for relay in own:
+            end.use_relay(relay.relay_port, relay.dht_key)
+    pair.connect()
+    links, friend = pair.ours.node.relays, pair.ours.node.friends.all[pair.theirs.real_key].ways
+    scene.until(lambda: all(one.dht_key in links and links[one.dht_key].is_linked(friend.dht_key) for one in relays))
+    (shared,) = pair.ours.of(RelaysShared)
+    assert {relay.dht_key for relay in relays[:2]} < {relay.key for relay in shared.relays}
+    talk = Talk(pair)
+    talk.go_on()
+    for relay in (common, *relays[2:]):
+        scene.stop(relay)
+    talk.go_on(20)
+    talk.finish()
 
 
 Faulty: TypeAlias = Callable[[Meeting], Fault]

@@ -61,6 +61,11 @@ def corrupt(part: float) -> Misfortune:
     return lambda world: world.treat(world.used(world.a) or 0, corrupting(part))
 
 
+def rename(world: Faults) -> None:
+    """Nothing shows any more that it was a packet of a session."""
+    world.treat(world.used(world.a) or 0, lambda sender, receiver, data: [(0.0, b"\x77" + data[1:])])
+
+
 def corrupt_two(world: Faults) -> None:
     for number in range(2):
         world.treat(number, corrupting(0.5, seed=number))
@@ -92,6 +97,7 @@ CASES: dict[str, tuple[Misfortune, int, bool, str, float, float]] = {
     "drops half, much is sent": (drop, 2, False, "a", 2.3, 7.1),
     "corrupts 30 %": (corrupt(0.3), 2, False, "", 1.6, 3.6),
     "corrupts everything": (corrupt(1.0), 2, False, "", 1.3, 3.6),
+    "changes the kind of each packet": (rename, 2, False, "", 1.8, 3.6),
     "two corrupt half": (corrupt_two, 3, False, "", 2.0, 4.8),
     "three of four frozen": (freeze_three, 4, False, "", 1.9, 4.5),
     "good for small packets, freezes others": (freeze_data, 2, False, "ab", 1.4, 3.0),
