@@ -27,6 +27,7 @@ from sansproto.tox.events import (
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.nodes import Relay, encode_nodes
 from sansproto.tox.paths import Direct
+from sansproto.tox.tracks import UDP
 
 RELAY = Relay(b"r" * 32, Address("192.0.2.1", 443))
 
@@ -375,12 +376,13 @@ def test_an_event_shows_keys_as_people_write_them() -> None:
 # -- does it still know the session?
 
 
-def asked(peer: NodePeer, friend: Friend, pauses: tuple[float, ...]) -> list[bool]:
+def asked(peer: NodePeer, friend: Friend, pauses: tuple[float, ...], trip: float = 0.1) -> list[bool]:
     """Questions with such pauses behind them: what is thought after each pause."""
     entry = peer.endpoint.friends.all[friend.real.public]
     peer.wait(0.1)
     friend.say(friend.data(REQUEST))
     peer.wait(0.1)
+    entry.ways.track(UDP).trips = (trip,)
     thought = []
     for pause in pauses:
         peer.endpoint.advance(peer.now)
@@ -396,6 +398,19 @@ def test_a_friend_that_answers_none_of_three_questions_in_a_row_does_not_know_th
     assert asked(peer, peer.met(3), (0.6, 0.6, 0.3)) == [True, True, True]  # it may still answer the last one
     peer = NodePeer.live()
     assert asked(peer, peer.met(3), (0.6, 0.6, 0.6)) == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("pauses", "thought"),
+    [
+        ((2.1, 2.1, 1.9), [True] * 3),
+        ((2.1, 2.1, 2.1), [True, True, False]),
+        ((0.9,) * 9, [True] * 8 + [False]),  # each third one is a question of its own
+    ],
+)
+def test_where_answers_take_a_second_questions_are_two_apart(pauses: tuple[float, ...], thought: list[bool]) -> None:
+    peer = NodePeer.live()
+    assert asked(peer, peer.met(3), pauses, trip=1.0) == thought
 
 
 def test_questions_before_an_outage_do_not_count() -> None:

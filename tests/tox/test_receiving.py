@@ -276,6 +276,18 @@ def test_the_memory_of_lossy_packets_is_made_with_the_first_and_is_small() -> No
     assert session_of(friend).replay.bits.bit_length() <= 8 * 1024
 
 
+@pytest.mark.parametrize(("behind", "is_taken"), [(8191, True), (8192, False)])
+def test_a_lossy_packet_may_be_late_by_less_than_8192_nonces(behind: int, is_taken: bool) -> None:
+    """Of those from before it is not known whether they came."""
+    peer = NodePeer.live()
+    friend = peer.met()
+    late = friend.data(b"\xc8late")
+    friend.say(friend.data(b"\xc8new", skip=behind - 1))
+    peer.take()
+    friend.say(late)
+    assert [event.data for event in peer.take()] == [b"\xc8late"] * is_taken
+
+
 def test_what_was_recorded_does_not_keep_a_session_alive() -> None:
     peer = NodePeer.live()
     friend = peer.met()
