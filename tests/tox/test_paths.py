@@ -730,7 +730,11 @@ def test_relays_that_were_left_are_tried_last() -> None:
         waits.append(world.net.now - began)
         assert ways.used == expected  # the one that was left longest ago
     assert waits == pytest.approx([1.0, 2.0, 4.0, 8.0], abs=0.3)
-    world.net.run(61.0)
+    world.net.run(55.0)
+    assert leave(world)
+    world.net.run(7.0)
+    assert not leave(world)
+    world.net.run(54.0)
     assert leave(world)
     world.net.run(1.1)
     assert leave(world)
