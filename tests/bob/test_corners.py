@@ -193,6 +193,7 @@ def test_announcements_are_read_in_their_order_whoever_has_left() -> None:
     """Thousands stand in the log; a whole stretch of them, every other one of the rest, and the last ones leave."""
     log = AnnouncementLog(10_000)
     numbers = [log.announce(b"%d" % place) for place in range(3000)]
+    assert max(map(len, log.arrivals.blocks)) <= 512  # of which each is moved as a whole
     gone = {*range(500, 1700), *range(0, 3000, 2), *range(2990, 3000)}
     log.subscribe(1, log.last)
     heard = [log.pull(1, log.last) for _ in range(100)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import resource
 import signal
 import socket
 import struct
@@ -443,6 +444,20 @@ def test_a_receiver_whose_sender_ends_with_its_relay_is_told_so(own_place: Place
     receiver.wait_for("Waiting for the sender")
     own_place.relay.signal(signal.SIGINT)
     _failed(receiver.wait(), 6, "has stopped", "the sender has sent to somebody else, or was stopped")
+
+
+def allow_descriptors(more: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (more + max(map(int, os.listdir("/proc/self/fd"))), 4096))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system does not tell its descriptors")
+def test_too_many_open_files_are_no_bug(place: Place) -> None:
+    senders = [
+        place.send(__file__, "--timeout", 0.5, before=partial(allow_descriptors, more)) for more in (-2, 0, 1, 2, 3, 5)
+    ]
+    results = [sender.wait() for sender in senders]
+    assert {result.code for result in results} <= {3, 6, 9}
+    assert any("Too many open files" in result.err for result in results)
 
 
 @pytest.mark.parametrize("command", [("send", __file__), ("receive", PASSWORD, "-y")])

@@ -138,7 +138,12 @@ def test_it_is_told_when_it_begins_to_stand_still_and_when_it_goes_on(monkeypatc
     assert pace.look(5, 10) is None
     again = pace.look(6, 10)
     assert again is not None
-    assert not again.stalled
+    assert (again.stalled, again.rate, again.left) == (False, 0.0, None)
+    assert in_words(again) == "60 % of 10 bytes"
+    clock(0.5)
+    soon = pace.look(8, 10)
+    assert soon is not None
+    assert (soon.rate, soon.left) == (4.0, 0.5)  # of the half second since it goes on
     pace.look(10, 10)
     clock(10.0)
     assert pace.look(10, 10) is None  # all is there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from scripted_overte import DOMAIN_ID, EPOCH, Party, ServerPeer
 
@@ -154,6 +155,18 @@ def test_who_may_not_kick_learns_no_name_but_the_own(domain: ServerPeer) -> None
         assert domain.answer_username(by.node_id, about.node_id, domain.now)
         domain.drain()
         assert by.packets(p.UsernameFromIDReply)[-1] == expected
+
+
+def test_a_long_name_is_cut_where_a_character_ends(domain: ServerPeer) -> None:
+    """A request holds 600 characters of three bytes, which no answer would."""
+    guest, admin = Party(domain), Party(domain, "127.0.0.1")
+    guest.connect()
+    admin.connect()
+    member = domain.endpoint.members.by_id[guest.node_id]
+    member.entry = attrs.evolve(member.entry, username="\u20ac" * 600)
+    assert domain.answer_username(admin.node_id, guest.node_id, domain.now)
+    domain.drain()
+    assert admin.packets(p.UsernameFromIDReply)[-1].username == "\u20ac" * (1024 // 3)
 
 
 def test_an_admin_asks_who_it_is_and_kicks_it_for_good() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from scripted import PartHost
 from scripted_overte import (
     DOMAIN,
@@ -19,6 +20,7 @@ from scripted_overte import (
 )
 
 from sansproto.contract import Address, Lookup, Path, Phase
+from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import connection, stun
 from sansproto.overte import packets as p
@@ -104,6 +106,19 @@ def test_stun_asks_until_it_is_answered() -> None:
     host.run()
     assert host.told[-1] == ("sockets_changed",)
     assert client.sockets == (SockAddr("0.0.0.0", 0x8055), SockAddr(US.host, US.port))
+
+
+@pytest.mark.parametrize(("size", "faults"), [(1024, []), (1028, [Fault.BAD_LENGTH])])
+def test_the_attributes_of_an_answer_have_a_bound(size: int, faults: list[Fault]) -> None:
+    """Whoever is asked may send 64 KiB of the smallest ones."""
+    padding, address = b"\0\1\0\0" * ((size - 12) // 4), bytes.fromhex("002000080001a1472112a442")
+    found = []
+    try:
+        data = b"\1\1" + size.to_bytes(2, "big") + stun.COOKIE + bytes(12) + padding + address
+        assert stun.BindingResponse.decode(data).address.port == 0x8055
+    except WireError as error:
+        found.append(error.fault)
+    assert found == faults
 
 
 def test_the_ice_client_leads_to_the_domain() -> None:

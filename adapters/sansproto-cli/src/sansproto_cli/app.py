@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from collections.abc import Callable, Collection
@@ -307,6 +308,9 @@ def run_command(arguments: list[str]) -> int:
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps what __set_name__ raises
             return _report_interrupted(Interrupted(Exit.INTERRUPTED), arguments)
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            text = f"{error.strerror}: close some, or raise the limit (ulimit -n)."
+            return _report(CommandFailed(Exit.FILES, text), arguments)
         return _report_bug(error, arguments)
     return Exit.DONE
 

@@ -14,6 +14,7 @@ from rich.filesize import decimal
 _WINDOW = 3.0  # seconds over which the rate is taken
 _GRAIN = 0.05  # seconds between two samples
 _STALLED = 1.5  # seconds without any movement
+_SOON = 0.5  # seconds until the rate of what goes on is told
 _HIDE, _SHOW, _CLEAR = "\x1b[?25l", "\x1b[?25h", "\r\x1b[J"
 _FILLED, _EMPTY = "\N{BOX DRAWINGS HEAVY HORIZONTAL}", "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
 _LEAST_BAR, _MOST_BAR = 8, 40
@@ -55,9 +56,13 @@ class Pace:
         while len(self._samples) > 2 and self._samples[1][0] < now - _WINDOW:
             self._samples.popleft()
         stalled = now - self._moved >= _STALLED and done != total
+        goes_on = self._was_stalled and not stalled
         if stalled == self._was_stalled and now < self._next:
             return None
-        self._was_stalled, self._next = stalled, now + self._every
+        if goes_on:  # how fast, is not known yet: the time in which it stood still does not count
+            self._samples.clear()
+            self._samples.append((now, done))
+        self._was_stalled, self._next = stalled, now + (min(self._every, _SOON) if goes_on else self._every)
         return None if is_first and done else Look(done, total, *self._speed(done, total, stalled), stalled)
 
     def _speed(self, done: int, total: int | None, stalled: bool) -> tuple[float, float | None]:
@@ -71,7 +76,8 @@ def in_words(look: Look) -> str:
     text = decimal(look.done) if look.percent is None else f"{look.percent} % of {decimal(look.total or 0)}"
     if look.stalled:
         return f"{text}, stalled: nothing moves"
-    return f"{text}, {decimal(int(look.rate))}/s" + ("" if look.left is None else f", {look.left:.0f} s left")
+    rate = f", {decimal(int(look.rate))}/s" if look.rate else ""
+    return text + rate + ("" if look.left is None else f", {look.left:.0f} s left")
 
 
 def in_width(look: Look, width: int) -> str:

@@ -13,7 +13,7 @@ _V4, _V6 = (socket.IPPROTO_IP, _IP_PKTINFO), (socket.IPPROTO_IPV6, getattr(socke
 _ANCILLARY: Final = 256
 """Bytes: whoever made the socket may want to hear more than we do."""
 
-LATELY: Final = 10.0
+LATELY: Final = 6.0
 """Seconds. Who is not heard for longer may have no way any more to the address that it called."""
 
 MOST: Final = 4096
