@@ -19,7 +19,7 @@ from .crypto import Bulk
 from .formulas import Formulas
 from .limits import NodeDelays, NodeLimits
 from .paths import Direct, Relayed, Several, Way, Ways, name_of
-from .tracks import UDP
+from .tracks import MOST_TRIP, UDP
 from .watch import Watch
 from .windows import SMALL, Heard, ReceiveWindow, SendWindow
 
@@ -279,8 +279,9 @@ class Outgoing(Part[OutgoingHost]):
         return len(numbers)
 
     def begin_way(self, trip: float | None) -> None:
-        """Another way is in use, with this round trip: those of the old one say nothing about it."""
-        self.round_trip = self.recent = _ROUND_TRIP if trip is None else trip
+        """Another way is in use, with this round trip: those of the old one say nothing about it. If it is not known,
+        no packet is sent again sooner than by the old one, or nearly all would be sent twice."""
+        self.round_trip = self.recent = min(max(self.recent, _ROUND_TRIP), MOST_TRIP) if trip is None else trip
         if self.congestion is not None:
             self.congestion.move(trip)
 

@@ -153,7 +153,7 @@ class Carried:
     copied: set[int] = attrs.field(factory=set)
     """Those that went by other ways, too."""
     moved: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict)
-    """Those that went by another way at last, because the first one had failed: by which, and when."""
+    """Those that went by another way at last, because the first one had failed: by which, and since when."""
     proved: dict[bytes, int] = attrs.field(factory=dict)
     """The newest by each way that has arrived, and went by no other."""
     proved_at: dict[bytes, Instant] = attrs.field(factory=dict)
@@ -177,8 +177,13 @@ class Carried:
     def way_of(self, number: int) -> bytes | None:
         return self.runs[bisect_right(self.runs, number, key=_first) - 1][1]
 
+    def last_way(self, number: int) -> bytes | None:
+        """By which way it was sent last, copies aside."""
+        moved = self.moved.get(number)
+        return self.way_of(number) if moved is None else moved[0]
+
     def move(self, number: int, way: bytes, now: Instant) -> None:
-        """A packet that the other end misses is sent again, by this way."""
+        """A packet that the other end misses is sent again, by this way for the first time."""
         self.moved[number] = way, now
 
     def note_arrived(self, numbers: Iterable[int], newest: int) -> set[bytes]:
@@ -237,10 +242,7 @@ class Carried:
 
     def carrier(self, number: int) -> bytes | None:
         """By which way a packet went, if that is one alone."""
-        if number in self.copied:
-            return None
-        moved = self.moved.get(number)
-        return self.way_of(number) if moved is None else moved[0]
+        return None if number in self.copied else self.last_way(number)
 
     def has_own(self, window: SendWindow, way: bytes) -> bool:
         """Is one of the newest packets on its way by this way alone?"""

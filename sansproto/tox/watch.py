@@ -187,13 +187,14 @@ class Watch(Part[Host[Any]]):
         """A packet is sent again, by the way in use."""
         used = self.outgoing.ways.used
         carried = self.carry()
-        if carried.way_of(number) == used:
+        if carried.last_way(number) == used:
             self.again += 1
             if self.outgoing.window.is_large(number):
                 self.vain_since = self.vain_since if self.vain else self.host.clock
                 self.vain += 1
         elif used is not None:
             carried.move(number, used, self.host.clock)
+            self.counted -= 1  # one more that goes by this way
 
     def tick(self) -> None:
         """Some time has passed in which something was sent."""
@@ -223,24 +224,31 @@ class Watch(Part[Host[Any]]):
         if number is not None:
             since = max(window.sent_first(number), self.begun)
             if now - since > patience:
+                since = max(since, ways.track(ways.used).since)  # before, it may have been another way
                 self.alarm = Alarm(since, number, window.end, due=now)
 
     def _help(self, now: Instant) -> None:
         """What is behind the oldest packet waits for it at the other end. If that is sent again in vain, and others
         arrive, the way in use may pass none like it."""
         ways, window, late = self.outgoing.ways, self.outgoing.window, now - 2 * self._limit
-        first = window.again.get(window.start)
-        if first is None or ways.used is None or now < self.helped_at + _ROUND:
+        if ways.used is None or now < self.helped_at + _ROUND or late <= ways.track(ways.used).since:
             return
-        if late <= max(first, ways.track(ways.used).since):
-            return
-        oldest = islice(window.packets, _OLDEST)
-        self._copy_by(ways.others(), [number for number in oldest if window.again.get(number, now) < late])
+        oldest = [one for one in islice(window.packets, _OLDEST) if one in window.again and self._tried(one) < late]
+        if window.start not in oldest:
+            return  # if it has arrived, it is the application at the other end for which the others wait
+        self._copy_by(ways.others(), oldest)
         self.helped = self.helped + 1 if now - self.helped_at <= _HELPED_LATELY else 1
         self.helped_at = now
         if self.helped % _HELPED == 0:
             ways.recall()
             ways.leave(None)
+
+    def _tried(self, number: int) -> Instant:
+        """Since when a packet has been sent by the way in use, again and again; now if it never was."""
+        window, carried, used = self.outgoing.window, self.carry(), self.outgoing.ways.used
+        if carried.last_way(number) != used:
+            return self.host.clock
+        return carried.moved[number][1] if number in carried.moved else window.sent_first(number)
 
     def _copy_by(self, names: list[bytes], numbers: list[int]) -> None:
         """Send packets by these ways, too."""

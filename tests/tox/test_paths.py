@@ -306,6 +306,68 @@ def test_a_relay_that_passes_most_packets_and_some_never_is_left(pause: int, tri
     assert world.used(world.a) == 1
 
 
+def test_what_a_relay_has_not_passed_before_it_was_used_does_not_count_against_it() -> None:
+    """Nor does an answer that comes by another one before its own."""
+    world = Faults(3, bulk="b")
+    first, second, third = (relay.key for relay in world.known)
+    world.b.node.call(lambda now: world.b.tox.advance(now) or world.b.ways(world.a).leave(third))
+    world.run(WARM)
+    assert (world.used(world.a), world.used(world.b)) == (0, 2)
+    world.treat(1, black_hole(world.a.tox.dht_key))
+    world.a.node.call(lambda now: outgoing(world).send_alive_by(second))
+    world.run(0.1)
+    world.treat(1, None)
+    world.run(0.2)
+    world.a.node.call(lambda now: world.a.tox.relays[first].demote(world.b.tox.dht_key) or world.a.tox.run())
+    for _ in range(50):
+        world.run(0.1)
+        assert world.used(world.a) == 1
+
+
+@pytest.mark.parametrize("trip", [1.2, 2.0])
+def test_what_a_relay_has_swallowed_goes_once_by_the_next_one_and_is_no_reason_to_leave_it(trip: float) -> None:
+    """Nothing is known of the next one, and what waits is much, and old."""
+    world = Faults(3, trip, bulk="a")
+    world.run(WARM)
+    world.treat(0, black_hole(world.a.tox.dht_key))
+    passed = list[int]()
+    world.treat(1, lambda sender, receiver, data: passed.append(len(data)) or [(0.0, data)])  # type: ignore[func-returns-value]
+    while world.used(world.a) != 1:
+        world.run(0.1)
+    window = outgoing(world).window
+    begun, end = window.start, window.end
+    assert end - begun > 300
+    while window.start < end:
+        world.run(0.1)
+        assert world.used(world.a) == 1
+    assert sum(size > 1000 for size in passed) < 1.1 * (window.end - begun)
+
+
+def test_a_relay_is_not_left_because_it_takes_long_to_pass_what_another_one_has_swallowed() -> None:
+    """The oldest packet is an old one all the time, and has only just gone by this relay."""
+    world = Faults(3)
+    for number, rate in enumerate((1e6, 4e4, 4e4)):
+        world.net.way(AT_A, f"10.0.1.{number}", Conditions(latency=0.005, rate=rate, buffer=10_000))
+    world.run(1.0)
+
+    def step() -> None:
+        world.a.give(world.b, LARGE)
+        world.net.run(0.1)
+        world.b.events.clear()
+
+    for _ in range(50):
+        step()
+    world.treat(0, black_hole(world.a.tox.dht_key))
+    while world.used(world.a) != 1:
+        step()
+    window = outgoing(world).window
+    end, begun = window.end, world.net.now
+    while window.start < end:
+        step()
+        assert world.used(world.a) == 1
+    assert world.net.now - begun > 4.0
+
+
 def test_the_only_relay_is_not_left_though_it_never_passes_some_packets() -> None:
     world = Faults(1)
     world.run(WARM)
