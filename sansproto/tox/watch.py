@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import Annotated, Any, Final, Protocol
 
-from ..component import Host, Part
+from ..component import Host, Note, Part
 from ..contract import Instant
 from ..snapshot import CACHED
 from .paths import Direct, Ways
 from .tracks import LEAST_SENT, UDP, Alarm, Carried, longest, shortest
 from .windows import Heard, SendWindow
+
+NOT_PASSED: Final = Note("a packet has not arrived, though it was sent again and others have", ref="ways")
 
 _PATIENCE: Final = 0.5
 """So much longer than a round trip a packet may be unproved before others are copied, and before its way is left."""
@@ -231,11 +233,14 @@ class Watch(Part[Host[Any]]):
         """What is behind the oldest packet waits for it at the other end. If that is sent again in vain, and others
         arrive, the way in use may pass none like it."""
         ways, window, late = self.outgoing.ways, self.outgoing.window, now - 2 * self._limit
-        if ways.used is None or now < self.helped_at + _ROUND or late <= ways.track(ways.used).since:
+        if ways.used is None or window.start not in window.again or now < self.helped_at + _ROUND:
+            return
+        if window.has_arrived(window.start):
+            return  # it is the application at the other end that keeps the others
+        if late <= max(self._tried(window.start), ways.track(ways.used).since):
             return
         oldest = [one for one in islice(window.packets, _OLDEST) if one in window.again and self._tried(one) < late]
-        if window.start not in oldest:
-            return  # if it has arrived, it is the application at the other end for which the others wait
+        self.host.count_note(NOT_PASSED, self)
         self._copy_by(ways.others(), oldest)
         self.helped = self.helped + 1 if now - self.helped_at <= _HELPED_LATELY else 1
         self.helped_at = now

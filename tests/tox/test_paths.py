@@ -23,6 +23,7 @@ from sansproto.testing.network import Conditions
 from sansproto.tox import CustomReceived, KeyPair, ToxNode
 from sansproto.tox.outgoing import Outgoing
 from sansproto.tox.tracks import UDP, Carried, Track
+from sansproto.tox.watch import NOT_PASSED
 from sansproto.tox.windows import SendWindow
 
 Misfortune = Callable[[Faults], None]
@@ -378,6 +379,7 @@ def test_the_only_relay_is_not_left_though_it_never_passes_some_packets() -> Non
         world.net.run(0.1)
     assert len(outgoing(world).window.again) > 0
     assert world.used(world.a) == 0
+    assert world.a.tox.stats.noted[NOT_PASSED.remark] > 0
     world.treat(0, None)
     world.net.run(2.0)
     assert outgoing(world).window.waiting == 0
