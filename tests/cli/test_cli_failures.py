@@ -95,6 +95,8 @@ def test_there_is_no_relay(place: Place) -> None:
     [
         (["send"], 2, "Nothing to send"),
         (["send", "nowhere"], 9, "No such file"),
+        (["send", ""], 9, "Cannot read '' (No such file"),
+        (["receive", "x", "-r", "h", "-o", ""], 2, "--output is empty"),
         (["send", "--nonsense"], 2, "neither an option nor a file"),
         (["send", "-", "nowhere"], 2, "send it alone"),
         (["receive", "x"], 2, "--relay"),

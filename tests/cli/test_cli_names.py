@@ -196,6 +196,7 @@ def test_a_harmless_name_is_shown_as_it_is(name: str) -> None:
         ("a  b", "'a  b'"),
         ("'a\\'", "'\\'a\\\\\\''"),
         ("\udcff", "'\\udcff'"),
+        ("", "''"),
     ],
 )
 def test_what_hides_or_imitates_is_shown_in_quotes(name: str, shown: str) -> None:

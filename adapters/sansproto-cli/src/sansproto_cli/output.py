@@ -45,6 +45,8 @@ class Target:
                 text = "-o - would write what somebody sends to this terminal: add > FILE or | less, or leave it out."
                 raise CommandFailed(Exit.USAGE, text)
             return cls(is_stdout=True, was_chosen=True)
+        if not text:
+            raise CommandFailed(Exit.USAGE, "--output is empty: name a folder or a file, or leave it out.")
         path = Path(text)
         is_folder = os.path.isdir(path) or text.endswith(("/", os.sep)) or path.name in ("", "..")
         if not is_folder and os.path.lexists(path):

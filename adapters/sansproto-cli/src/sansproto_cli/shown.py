@@ -27,9 +27,10 @@ def printable(text: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A name as it is, or in quotes and with escapes, if something in it hides or looks like words of ours."""
+    """A name as it is, or in quotes and with escapes, if something in it hides or looks like words of ours, or if
+    there is nothing to be seen."""
     hidden = {at for at in range(len(name)) if _is_hidden(name, at)}
-    if not hidden and not _OF_OURS.search(unicodedata.normalize("NFKC", name)):
+    if name and not hidden and not _OF_OURS.search(unicodedata.normalize("NFKC", name)):
         return name
     inside = "".join(_escaped(char) if at in hidden or char in "\\'" else char for at, char in enumerate(name))
     return f"'{inside}'"

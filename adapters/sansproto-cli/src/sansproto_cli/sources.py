@@ -30,6 +30,7 @@ import attrs
 from .about import file_members
 from .exits import CommandFailed, Exit
 from .output import MAX_TEXT
+from .shown import shown_name
 from .unpacking import DEEPEST, MOST
 
 CHUNK = 1 << 20
@@ -131,7 +132,7 @@ def _reading(path: str) -> Iterator[None]:
 
 def _unreadable(path: str | Path, error: OSError) -> CommandFailed:
     def text(name: str | Path) -> str:
-        return f"Cannot read {name} ({error.strerror}): check the name and its permissions."
+        return f"Cannot read {shown_name(str(name))} ({error.strerror}): check the name and its permissions."
 
     return CommandFailed(Exit.FILES, text(path), text(os.path.basename(path)))
 
