@@ -8,14 +8,17 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from unittest.mock import ANY
 
 import attrs
 import pytest
-from cli_commands import PATIENCE, Command
+from cli_commands import PATIENCE, Command, Result
 
 HERE = "127.0.0.1:0"
 SEND = ("send", __file__, "--bind", HERE)
@@ -160,3 +163,20 @@ def test_what_cannot_be_shown_is_no_bug(
 
 def test_without_a_standard_error_the_code_is_the_same(tmp_path: Path) -> None:
     assert Command(tmp_path, "send", tmp_path / "nothing", before=without_errors).wait().code == 9
+
+
+def keep_temporary_files_in(folder: Path) -> None:
+    tempfile.tempdir = str(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)], ids=lambda it: str(it)
+)
+def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    command = Command(tmp_path, "demo", before=partial(keep_temporary_files_in, kept))
+    command.wait_for("relay ")
+    command.signal(number)
+    assert command.wait() == Result(code, ANY, "sansproto: Interrupted: start again.\n")
+    assert [*kept.iterdir()] == []

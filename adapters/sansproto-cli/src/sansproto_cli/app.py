@@ -28,7 +28,7 @@ from .receiving import Receiving, Wishes
 from .relaying import own_relay, serve
 from .report import OutputFailed, Reporter, has_room, make_console, make_reporter
 from .sending import Sending
-from .signals import Signals
+from .signals import Signals, end_as_ctrl_c_does
 from .sizes import parse_size
 from .sources import Source, open_source, text_source
 from .usage import bug_report, too_many_words, usage_failure
@@ -282,6 +282,7 @@ def demo() -> None:
     """
     from .demo import show  # it imports every protocol, for which no other command should wait
 
+    end_as_ctrl_c_does()
     show(make_console(sys.stdout))
 
 

@@ -27,10 +27,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         _entered.append(self)
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-            numbers.append(signal.SIGHUP)
-        for number in numbers:
+        for number in (signal.SIGINT, *_endings()):
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -49,6 +46,23 @@ class Signals:
 
 
 _entered: list[Signals] = []
+
+
+def _endings() -> Iterator[int]:
+    """The signals that end a command, besides Ctrl-C."""
+    yield signal.SIGTERM
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        yield signal.SIGHUP
+
+
+def end_as_ctrl_c_does() -> None:
+    """For a command that waits in many places and looks at no signals: none of them leaves anything behind."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise Interrupted(Exit.TERMINATED)
+
+    for number in _endings():
+        signal.signal(number, end)
 
 
 def is_ending() -> bool:
