@@ -6,9 +6,10 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib import import_module
-from inspect import isfunction
+from inspect import getsource, isfunction
 from pathlib import Path
 from pkgutil import walk_packages
+from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
@@ -142,6 +143,28 @@ def all_handlers() -> set[Callable[..., Any]]:
     return {handler for part in PARTS for handler in handlers(part)}
 
 
+def without_need(handler: Callable[..., Any]) -> list[str]:
+    """The arguments of a function that it does not use. A lambda stands for what its maker was given."""
+    (function,) = ast.parse(dedent(getsource(handler))).body
+    assert isinstance(function, ast.FunctionDef)
+    used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    return [one.arg for one in function.args.args[1:] if one.arg not in used]
+
+
+def test_no_handler_takes_what_it_does_not_use() -> None:
+    """But those that make a value: they always have the one before."""
+    guards = [made for part in PARTS for made in vars(part).get("guards_made", ())]
+    making = {step.call for made in guards for step in made.steps if step.kind.name == "MAKE"}
+    named = {one for one in all_handlers() - making if one.__name__ != "<lambda>"}
+    assert len(named) > 500
+    assert [one.__qualname__ for one in named if without_need(one)] == []
+
+
+def test_arguments_that_are_not_used_are_seen() -> None:
+    assert without_need(Idle.is_good) == without_need(Idle.is_read) == []
+    assert without_need(Idle.waste) == ["packet"]
+
+
 @cache
 def all_named() -> set[str]:
     return {name for path in SOURCES for name in named_in(tree_of(path))}
@@ -165,6 +188,8 @@ class Idle(Component[AskState, Host[Any]]):
         return bool(packet)
 
     def act(self) -> None: ...
+
+    def waste(self, packet: bytes) -> None: ...
 
     def pause(self) -> float:
         return 1.0
@@ -203,7 +228,7 @@ def test_methods_without_a_use_are_seen() -> None:
     )
     assert {*handlers(Idle)} == {Idle.is_read, Idle.act, Idle.is_good, Idle.pause}
     tree = ast.parse("def f():\n    idle.is_named_in_code()\nTABLE = Idle.is_named_in_no_code, Idle.size")
-    assert [*without_use(Idle, {*handlers(Idle)}, {*named_in(tree)})] == ["is_named_in_no_code", "size"]
+    assert [*without_use(Idle, {*handlers(Idle)}, {*named_in(tree)})] == ["waste", "is_named_in_no_code", "size"]
 
 
 # -- guards, tables and the base drop what was received

@@ -208,7 +208,7 @@ class Door(Component[DoorState, DoorHost]):
     def has_others(self, sought: Sought) -> bool:
         return sought.place.unproven_keys > 0
 
-    def may_open(self, sought: Sought) -> bool:
+    def may_open(self) -> bool:
         return self.host.spent.opens.has(self.opens, self.host.clock)
 
     def seek_others(self, sought: Sought) -> Tried | None:

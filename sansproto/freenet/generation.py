@@ -367,7 +367,7 @@ class Generation(Component[GenerationState, GenerationHost]):
             self._answer(sent)
         self._hear_any(packet)
 
-    def hear_ack(self, packet: p.Clear) -> None:
+    def hear_ack(self) -> None:
         """The answer to our intro once more: ours was lost, or has no receipt. Not each copy is answered."""
         now = self.host.clock
         if now - self.answered_ack >= self.delays.again:

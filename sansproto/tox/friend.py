@@ -307,7 +307,7 @@ class Friend(Component[FriendState, FriendHost]):
         if self.host.friends.is_missed(self):
             self.share_relays()
 
-    def end(self, reason: OfflineReason) -> None:
+    def end(self) -> None:
         self.current = self.session = None
         self.host.friends.session_changed()
 

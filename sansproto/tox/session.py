@@ -356,7 +356,7 @@ class Session(Component[SessionState, SessionHost]):
         self.host.count_note(SENT_AGAIN, self)
         self._owe(arrived.way)
 
-    def note_empty(self, arrived: Arrived) -> None:
+    def note_empty(self) -> None:
         self.host.count_note(NO_PAYLOAD, self)
 
     def hand_on(self) -> None:
