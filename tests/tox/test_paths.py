@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import product
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from sansproto.tox import CustomReceived, KeyPair, ToxNode
 from sansproto.tox.outgoing import Outgoing
 from sansproto.tox.tracks import UDP, Carried, Track
 from sansproto.tox.watch import NOT_PASSED
-from sansproto.tox.windows import SendWindow
+from sansproto.tox.windows import Heard, SendWindow
 
 Misfortune = Callable[[Faults], None]
 TRIPS = [0.02, 0.1, 0.3, 0.6, 2.0] if SOAKING else [0.02, 2.0]
@@ -853,6 +854,19 @@ def test_the_only_way_is_not_left() -> None:
 
 def leave(world: Faults) -> bool:
     return world.a.node.call(lambda now: world.a.tox.advance(now) or world.a.ways(world.b).leave(None))
+
+
+@pytest.mark.parametrize(("udp", "missing"), [(True, 3), (False, 1)])
+def test_what_was_sent_again_and_is_asked_for_once_more_is_lost_by_udp_and_late_by_a_relay(
+    udp: bool, missing: int
+) -> None:
+    world, told = Faults(1, udp=udp), list[int]()
+    world.run(5.0)
+    sending = outgoing(world)
+    assert sending.ways.is_direct is udp
+    sending.congestion = SimpleNamespace(note_missing=lambda now, missing, arrived: told.append(missing))
+    sending._learn(Heard(0, None, missing=1, again=2), UDP)
+    assert told == [missing]
 
 
 def test_the_round_trip_of_another_way_says_nothing_about_the_one_in_use() -> None:
