@@ -140,7 +140,7 @@ def test_a_file_that_changes_while_it_is_sent(place: Place, change: Callable[[Pa
     change(path)
     receiver.type("y")
     received = receiver.wait()
-    failed(received, 10, f"The sender gave up ({path.name} changed")
+    failed(received, 10, f"The sender gave up ({path.name} changed", "at rest): start")
     assert str(place.folder) not in received.err
     failed(sender.wait(), 9, str(path), "changed")
     assert place.received == []

@@ -348,7 +348,7 @@ class Receiving:
         except TransferError as error:
             raise CommandFailed(*_DAMAGED) from error
         if isinstance(part, SenderFailed):
-            text = f"The sender gave up ({printable(part.text)}): start the sender again, then this side."
+            text = f"The sender gave up ({printable(part.text).rstrip('.')}): start the sender again, then this side."
             raise CommandFailed(Exit.SENDER_FAILED, text)
         return part
 
