@@ -301,6 +301,21 @@ def test_the_secure_port_is_the_next_one(
     assert parse_relay(relay, given).secure_port == port
 
 
+@pytest.mark.parametrize(
+    ("port", "secure_port", "is_told"),
+    [(9000, 9001, False), (9000, 7001, True), (7000, 7001, True), (7000, 9001, True)],
+)
+def test_the_command_for_the_other_side_leads_to_the_same_ports(port: int, secure_port: int, is_told: bool) -> None:
+    from sansproto_cli import app
+    from sansproto_cli.addresses import RelayAddress, parse_relay
+
+    relay = RelayAddress("h", port, secure_port)
+    words = shlex.split(app._receive_command(None, relay))
+    assert words[:4] == ["sansproto", "receive", "--relay", f"h:{port}"]
+    assert words[4:] == ["--secure-port", str(secure_port)] * is_told
+    assert parse_relay(words[3], int(words[5]) if is_told else None) == relay
+
+
 @pytest.mark.parametrize("text", ["x", "0", "65536", "-1"])
 def test_a_secure_port_of_the_environment_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from sansproto_cli.addresses import parse_relay

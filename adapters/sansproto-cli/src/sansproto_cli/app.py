@@ -341,7 +341,7 @@ def _report_interrupted(interrupted: Interrupted, arguments: list[str]) -> int:
 
 def _receive_command(password: str | None, relay: RelayAddress) -> str:
     options = ["--relay", str(relay)]
-    if relay.secure_port != addresses.SECURE_PORT:
+    if (relay.port, relay.secure_port) != (addresses.PORT, addresses.SECURE_PORT):
         options += ["--secure-port", str(relay.secure_port)]
     return shlex.join(["sansproto", "receive", *([] if password is None else [password]), *options])
 
