@@ -83,12 +83,10 @@ class Question(Component[QuestionState, Host[Any]]):
     # -- conditions and times
 
     def outranks(self, ask: Ask) -> bool:
-        assert self.ask is not None  # it is asked
-        return ask.why.value > self.ask.why.value
+        return ask.why.value > self._asked().why.value
 
     def has_more(self) -> bool:
-        assert self.ask is not None  # it is asked
-        return self.sent < self.ask.pings
+        return self.sent < self._asked().pings
 
     def has_to_wait(self) -> bool:
         return self.has_more() and not self.session.may_be_asked
@@ -98,13 +96,12 @@ class Question(Component[QuestionState, Host[Any]]):
 
     def until_next(self) -> float:
         """Behind the ping that is sent now: the next one, or the end of patience."""
-        assert self.ask is not None  # it is asked
-        trip, is_caller = self.session.round_trip, self.ask.why is Why.SILENCE
-        if self.sent + 1 >= self.ask.pings:
-            return max(1.0 if is_caller else 0.3, 2 * trip)
+        rtt, is_caller = self.session.round_trip, self._asked().why is Why.SILENCE
+        if self.sent + 1 >= self._asked().pings:
+            return max(1.0 if is_caller else 0.3, 2 * rtt)
         if is_caller and not self.sent:
-            return max(0.5, 1.5 * trip)
-        return max(0.25 if is_caller else 0.1, trip / 4)
+            return max(0.5, 1.5 * rtt)
+        return max(0.25 if is_caller else 0.1, rtt / 4)
 
     # -- actions
 
@@ -116,14 +113,17 @@ class Question(Component[QuestionState, Host[Any]]):
         self.session.ping()
 
     def tell_answered(self) -> None:
-        ask, self.ask = self.ask, None
-        assert ask is not None  # it was asked
+        ask, self.ask = self._asked(), None
         self.session.be_answered(ask)
 
     def tell_unanswered(self) -> None:
-        ask, self.ask = self.ask, None
-        assert ask is not None  # it was asked
+        ask, self.ask = self._asked(), None
         self.session.be_unanswered(ask)
+
+    def _asked(self) -> Ask:
+        """What it is asked for, in ASKING."""
+        assert self.ask is not None
+        return self.ask
 
 
 _S, _I, _C = QuestionState, QuestionInput, Question
