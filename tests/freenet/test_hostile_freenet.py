@@ -190,9 +190,9 @@ def test_a_joiner_is_confirmed_only_by_what_opened_after_its_answer(defended: bo
     if not defended:
         hear = Generation.hear_ack
 
-        def believe(self: Generation, packet: p.Clear) -> None:
+        def believe(self: Generation) -> None:
             self._live()
-            hear(self, packet)
+            hear(self)
 
         undo(Generation, "hear_ack", believe)
     peer = JoinerPeer.live()
