@@ -34,6 +34,7 @@ from sansproto.tox import packets as p
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.nodes import encode_nodes
 from sansproto.tox.tracks import Carried
+from sansproto.tox.watch import NOT_PASSED
 from sansproto.tox.windows import SIZE, ReceiveWindow, SendWindow
 
 RELAY = Relay(SERVER.public, Address("192.0.2.1", 443))
@@ -165,6 +166,25 @@ def test_what_a_list_acknowledges_counts_also_when_the_list_does_not() -> None:
         friend.say(friend.data(b"\x01\x01", start=begun))
     friend.say(friend.data(b"\x01\x01", start=begun + 1))
     assert outgoing_of(friend).window.waiting == 0
+
+
+def test_a_packet_that_a_friend_has_and_never_acknowledges_is_not_one_that_does_not_pass() -> None:
+    """It asked for it once, and was sent it again."""
+    peer = NodePeer.live()
+    friend = peer.met()
+    begun = friend.start
+    for number in range(3):
+        peer.send(friend.real.public, b"\xa0%d" % number, peer.now)
+    peer.wait(1.0)
+    friend.say(friend.data(b"\x01\x01", start=begun))
+    window, watch = outgoing_of(friend).window, outgoing_of(friend).watch
+    assert begun in window.again
+    for _ in range(15):
+        friend.say(friend.data(b"\x01\x02\x00", start=begun))  # it has all but the second
+        peer.wait(1.0)
+        assert watch.alarm is None
+    assert window.has_arrived(begun)
+    assert NOT_PASSED.remark not in peer.stats.noted
 
 
 def test_no_packet_of_a_friend_costs_more_because_much_is_on_its_way() -> None:
