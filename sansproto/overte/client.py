@@ -268,9 +268,10 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         ``reliable`` packets are repeated until they arrive; a ``message`` is reliable, of up to
         ``limits.message_size`` bytes, and is split. Returns True if it was queued. Returns False, and counts it, if the
         node is gone or not reached, if its queue or the outbox is full, and for unreliable packets while the domain is
-        silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes
-        without ``message``.
+        silent. While the client connects again, all nodes are gone. Raises NotOpen before ``connect`` and after the
+        end, LocalProtocolError for more than 1368 bytes without ``message``.
         """
+        self._need_begun("send_to_node")
         self._need_sendable("send_to_node", payload, message)
         self.advance(now)
         node = self.node_table.nodes.get(node_id)
@@ -290,9 +291,10 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         """Send the domain server any packet, such as statistics. As :meth:`send_to_node`, but without a MAC.
 
         Domains drop types that they do not know. Returns False, and counts it, if too much waits for the domain. Raises
-        as :meth:`send_to_node` does.
+        NotOpen while there is no connection, LocalProtocolError as :meth:`send_to_node` does.
         docs/protocols/overte.rst, names and statistics.
         """
+        self._need_open("send_to_domain")
         self._need_sendable("send_to_domain", payload, message)
         self.advance(now)
         assert self.domain is not None  # whoever is connected knows where
@@ -303,11 +305,11 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     def send(self, node_id: bytes, payload: Payload, now: float) -> bool:
         """Send a node one of the packets of :mod:`.payloads`, in the way in which the reference sends it.
 
-        It has the layout of our table of versions. Returns True or False as :meth:`send_to_node` does. Raises NotOpen
-        while there is no connection, WireError for a packet with values that cannot be sent, LocalProtocolError for a
-        packet that is too large. docs/protocols/overte.rst, payloads.
+        It has the layout of our table of versions. Returns True or False, and raises NotOpen, as :meth:`send_to_node`
+        does. Raises WireError for a packet with values that cannot be sent, LocalProtocolError for one that is too
+        large. docs/protocols/overte.rst, payloads.
         """
-        self._need_open("send")
+        self._need_begun("send")
         how, type = delivery_of(payload), TYPES[payload.__class__]
         return self.send_to_node(
             node_id,
@@ -345,9 +347,12 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         return self.send_raw(path, type, payload, source=source, mac=self.mac_for(type, payload, secret))
 
     def _need_sendable(self, verb: str, payload: bytes, message: bool) -> None:
-        self._need_open(verb)
         if not message and len(payload) > _LONGEST:
             raise LocalProtocolError(verb, self.phase.name, f"more than {_LONGEST} bytes, but no message")
+
+    def _need_begun(self, verb: str) -> None:
+        if self.phase not in (Phase.OPENING, Phase.OPEN):
+            raise NotOpen(verb, self.phase.name)
 
     def _need_open(self, verb: str) -> None:
         if self.phase is not Phase.OPEN:

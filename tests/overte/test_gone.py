@@ -11,7 +11,7 @@ from scripted_overte import SECRET, ClientPeer, Party, ServerPeer, record
 from sansproto.errors import NotOpen
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
-from sansproto.overte.events import NodeRemoved, NotAnswered
+from sansproto.overte.events import Disconnected, Loss, NodeRemoved, NotAnswered
 from sansproto.overte.payloads import KillAvatar
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
@@ -43,6 +43,18 @@ def test_a_client_says_none_and_false_and_sends_nothing(who: str) -> None:
     assert peer.send(node_id, KillAvatar(node_id, 0), peer.now) is False
     assert peer.stats.refused == {"node not reached": 2}
     assert peer.take(peer.transmits) == peer.take() == []
+
+
+def test_while_the_client_connects_again_all_nodes_are_gone() -> None:
+    """What a node said last may be handled only then, and what answers it goes to nobody."""
+    peer = ClientPeer.live()
+    peer.list(record("M"))
+    for second in range(1, 7):
+        peer.at(float(second))
+    assert Disconnected(Loss.SILENT) in peer.take()
+    assert peer.send_to_node(record("M").id, PacketType.MESSAGES_DATA, b"x", peer.now, message=True) is False
+    assert peer.send(record("M").id, KillAvatar(peer.session_id, 0), peer.now) is False
+    assert peer.stats.refused == {"node not reached": 2}
 
 
 def test_of_whom_the_domain_knows_nothing_it_says_nothing() -> None:
