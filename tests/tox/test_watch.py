@@ -5,12 +5,14 @@ How long that takes on a network is told by tests/tox/test_paths.py.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from scripted import PartHost
 
+from sansproto.tox import requests
 from sansproto.tox.tracks import UDP, Track
 from sansproto.tox.watch import Watch
 from sansproto.tox.windows import SendWindow
@@ -23,7 +25,7 @@ class Sender:
 
     def __init__(self, *trips: float, used: bytes = ONE) -> None:
         self.host, self.window, self.left = PartHost(), SendWindow(), list[Any]()
-        self.copied, self.asked = list[list[int]](), list[bytes]()
+        self.copied, self.asked, self.recalls = list[list[int]](), list[bytes](), list[float]()
         tracks = {used: Track(trips), TWO: Track(trips)}
         self.ways: Any = SimpleNamespace(
             used=used,
@@ -37,9 +39,10 @@ class Sender:
             is_held=lambda name: False,
             note_arrived=lambda is_proved: None,
             judge_silence=lambda since: None,
-            recall=lambda: None,
+            recall=lambda: self.recalls.append(self.host.clock),
             direct=list,
             leave=lambda to, **_: self.left.append(to),
+            leave_for_better=lambda used: None,
         )
         self.watch = Watch(self.host, self)
         self.watch.note_moved()
@@ -176,3 +179,40 @@ def test_one_by_the_way_in_use_between_two_of_these_shows_that_it_works() -> Non
     for by in (TWO, ONE, TWO):
         overdue(sender, by)
         assert (sender.left, sender.watch.alarm) == ([], None)
+
+
+def passes_all_but(sender: Sender, missing: list[int], seconds: float) -> list[float]:
+    """A packet each 0.1 s arrives by the way in use; these do not, however often. When some were copied."""
+    times = list[float]()
+    for _ in range(round(seconds * 10)):
+        before = len(sender.copied)
+        sender.send(1)
+        sender.wait(0.1)
+        end, now = sender.window.end, sender.host.clock
+        on_its_way = end - 1  # a list says nothing of what is behind the last one that is missing
+        listed = requests.encode([*[number for number in missing if number < on_its_way], on_its_way], end)[1:]
+        heard = sender.window.read_request(0, listed, now, 0.15)
+        if heard.numbers:
+            sender.watch.note_heard(heard, ONE)
+        while (again := sender.window.next_asked(now)) is not None:
+            sender.watch.note_again(again[0])
+        times += [sender.host.clock] * (len(sender.copied) > before)
+    return times
+
+
+def test_packets_that_a_way_does_not_pass_go_by_others_once_in_a_second_and_the_third_time_it_is_left() -> None:
+    sender = Sender(0.1)
+    times = passes_all_but(sender, [0, 2], 7.0)
+    assert sender.watch.alarm is None
+    assert times[0] == pytest.approx(1.5)  # twice V, of which 0.2 s is the round trip
+    assert all(1.0 <= later - before < 1.11 for before, later in pairwise(times))
+    assert sender.copied[0] == [0]  # the other one is not as late
+    assert sender.copied[1:] == [[0, 2]] * (len(times) - 1)
+    assert (sender.left, sender.recalls) == ([None] * (len(times) // 3), times[2::3])
+
+
+def test_no_more_than_8_of_them_are_copied() -> None:
+    sender = Sender(0.1)
+    sender.send(20)
+    passes_all_but(sender, [*range(12)], 4.0)
+    assert [*map(len, sender.copied)][-1] == 8
