@@ -25,6 +25,7 @@ class Sender:
 
     def __init__(self, *trips: float, used: bytes = ONE) -> None:
         self.host, self.window, self.left = PartHost(), SendWindow(), list[Any]()
+        self.bad = list[bytes]()
         self.copied, self.asked, self.recalls = list[list[int]](), list[bytes](), list[float]()
         tracks = {used: Track(trips), TWO: Track(trips)}
         self.ways: Any = SimpleNamespace(
@@ -42,7 +43,7 @@ class Sender:
             recall=lambda: self.recalls.append(self.host.clock),
             direct=list,
             leave=lambda to, **_: self.left.append(to),
-            leave_for_better=lambda used: None,
+            leave_for_better=self.bad.append,
         )
         self.watch = Watch(self.host, self)
         self.watch.note_moved()
@@ -216,3 +217,54 @@ def test_no_more_than_8_of_them_are_copied() -> None:
     sender.send(20)
     passes_all_but(sender, [*range(12)], 4.0)
     assert [*map(len, sender.copied)][-1] == 8
+
+
+@pytest.mark.parametrize(
+    ("used", "again", "size", "seconds", "is_bad"),
+    [
+        (ONE, 20, 96, 0.21, True),
+        (ONE, 19, 96, 0.4, False),
+        (ONE, 20, 95, 0.4, False),
+        (ONE, 20, 96, 0.19, False),
+        (UDP, 20, 96, 0.29, False),
+        (UDP, 20, 96, 0.31, True),
+    ],
+)
+def test_a_way_by_which_no_large_packet_arrives_any_more_is_bad(
+    used: bytes, again: int, size: int, seconds: float, is_bad: bool
+) -> None:
+    """20 were sent again, and none of any for 0.2 s, and by UDP a round trip."""
+    sender = Sender(0.1, used=used)
+    for _ in range(again):
+        sender.window.add(bytes(size), sender.host.clock)
+    for number in range(again):
+        sender.watch.note_again(number)
+    sender.wait(seconds)
+    assert sender.bad == [used] * is_bad
+
+
+def test_a_large_packet_that_arrives_shows_that_the_way_passes_them() -> None:
+    sender = Sender(0.1)
+    sender.send(22)
+    for number in range(1, 21):
+        sender.watch.note_again(number)
+    sender.window.again[1] = 0.0
+    heard = sender.window.acknowledge(1, sender.host.clock)
+    assert heard is not None
+    sender.watch.note_heard(heard, ONE)
+    sender.wait(0.4)
+    assert sender.bad == []
+
+
+@pytest.mark.parametrize(
+    ("waits", "sent", "seconds", "is_bad"),
+    [(True, 1, 1.0, True), (True, 2, 1.0, False), (False, 1, 1.0, False), (True, 1, 0.9, False)],
+)
+def test_a_relay_that_takes_fewer_than_2_packets_in_a_second_while_others_wait_is_bad(
+    waits: bool, sent: int, seconds: float, is_bad: bool
+) -> None:
+    sender = Sender(2.0)
+    sender.is_held_up = waits
+    sender.send(sent)
+    sender.wait(seconds)
+    assert sender.bad == [ONE] * is_bad
