@@ -869,6 +869,24 @@ def test_what_was_sent_again_and_is_asked_for_once_more_is_lost_by_udp_and_late_
     assert told == [missing]
 
 
+def test_what_another_way_has_lost_is_no_loss_of_the_one_in_use_and_copies_count() -> None:
+    world, told = Faults(2), list[str]()
+    world.run(1.0)
+    sending = outgoing(world)
+    world.a.talk(world.b)
+    sending.congestion = SimpleNamespace(
+        note_missing=lambda now, missing, arrived: told.append("missing"),
+        note_sent_again=lambda now: told.append("again"),
+    )
+    sending.watch.asking, sending.watch.asking_end = 0, 1
+    sending._learn(Heard(0, None, missing=1), world.known[0].key)
+    assert told == []
+    sending.watch.asking = 1
+    sending._learn(Heard(0, None, missing=1), world.known[0].key)
+    assert sending.send_copies(world.known[1].key, [sending.window.start]) == 1
+    assert told == ["missing", "again"]
+
+
 def test_the_round_trip_of_another_way_says_nothing_about_the_one_in_use() -> None:
     """Neither to congestion control, nor to what is sent again."""
     world = Faults(2)

@@ -25,7 +25,7 @@ class Sender:
 
     def __init__(self, *trips: float, used: bytes = ONE) -> None:
         self.host, self.window, self.left = PartHost(), SendWindow(), list[Any]()
-        self.bad = list[bytes]()
+        self.bad, self.trips = list[bytes](), list[float | None]()
         self.copied, self.asked, self.recalls = list[list[int]](), list[bytes](), list[float]()
         tracks = {used: Track(trips), TWO: Track(trips)}
         self.ways: Any = SimpleNamespace(
@@ -76,7 +76,8 @@ class Sender:
 
     def send_list_by(self, name: bytes) -> None: ...
     def send_probes(self, ways: Any) -> None: ...
-    def begin_way(self, trip: float | None) -> None: ...
+    def begin_way(self, trip: float | None) -> None:
+        self.trips.append(trip)
 
 
 def overdue(sender: Sender, by: bytes) -> None:
@@ -268,3 +269,12 @@ def test_a_relay_that_takes_fewer_than_2_packets_in_a_second_while_others_wait_i
     sender.send(sent)
     sender.wait(seconds)
     assert sender.bad == [ONE] * is_bad
+
+
+def test_another_way_begins_with_its_own_round_trip() -> None:
+    sender = Sender(0.3, 0.1)
+    sender.ways.tracks[TWO].trips = ()
+    for used, moves in ((TWO, 2), (ONE, 3)):
+        sender.ways.used, sender.ways.moves = used, moves
+        sender.wait(0.1)
+    assert sender.trips == [0.1, None, 0.1]
