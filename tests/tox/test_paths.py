@@ -869,6 +869,27 @@ def test_what_was_sent_again_and_is_asked_for_once_more_is_lost_by_udp_and_late_
     assert told == [missing]
 
 
+@pytest.mark.parametrize(
+    ("udp", "recent", "shortest", "expected"),
+    [
+        (True, 0.1, 0.1, 0.1),
+        (True, 0.6, 0.1, 0.6),
+        (True, 9.0, 0.1, 0.7),
+        (False, 0.1, 0.1, 0.5),
+        (False, 0.6, 0.1, 0.6),
+        (False, 9.0, 1.0, 2.5),
+    ],
+)
+def test_how_long_a_packet_is_not_sent_again(udp: bool, recent: float, shortest: float, expected: float) -> None:
+    """For a round trip, but not for as long as a late answer took; by a relay for half a second at least."""
+    world = Faults(1, udp=udp)
+    world.run(5.0)
+    sending = outgoing(world)
+    assert sending.ways.is_direct is udp
+    sending.recent, sending.round_trip = recent, shortest
+    assert sending._until_again() == expected
+
+
 def test_what_another_way_has_lost_is_no_loss_of_the_one_in_use_and_copies_count() -> None:
     world, told = Faults(2), list[str]()
     world.run(1.0)
