@@ -397,6 +397,37 @@ def test_a_link_that_the_application_starves_loses_nothing_when_it_ends() -> Non
     assert events(core) == [*[GuestSaid(link, "a")] * 10, GuestSaid(link, "b"), GuestLeft(link)]
 
 
+@pytest.mark.parametrize(
+    ("size", "most"), [(2048, 32), (100, 256)], ids=["64 KiB", "as many as that if each had 256 bytes"]
+)
+def test_of_links_that_wait_one_call_looks_at_so_many(size: int, most: int) -> None:
+    """Large packets, of which as many as one call may take would be too much; or parts of some, which are none."""
+
+    class Large(Echo):
+        is_large = False
+
+        def emit(self, event: Any) -> None:
+            if event.text:
+                super().emit(event)
+
+        def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
+            if not self.is_large:
+                return super().link_decode(link, data, offset)
+            if len(data) - offset < 2048:
+                raise WireError(Fault.TRUNCATED, len(data))
+            return Message(b""), offset + 2048
+
+    core = Large(entropy=ScriptedEntropy(), limits=ToyLimits(events=2, links=3 * most + 1), trace=None)
+    links = [guest(core) for _ in range(3 * most)]
+    core.receive_data(links[0], b"\x01a" * 2, 0.0)
+    core.is_large = True
+    for link in links[1:]:
+        core.receive_data(link, bytes(size), 0.0)
+    before = len(core._waiting)
+    core.next_event()
+    assert before - len(core._waiting) == most
+
+
 @pytest.mark.unmeasured
 def test_of_many_links_that_wait_for_the_application_no_call_takes_more_than_some() -> None:
     """What they had sent may give no event: then the endpoint asks to be woken until nothing is left of it."""
