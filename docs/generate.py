@@ -188,10 +188,16 @@ def settings(*kinds: type) -> str:
             found = re.findall(r'^    (\w+): (?:float|int) = .*\n    """([^"]*)"""$', source, re.M)
             seen.update((name, " ".join(meaning.split())) for name, meaning in found)
         for name, meaning in seen.items():
-            value = getattr(kind(), name)
-            default = f"{value:g} s" if isinstance(value, float) else f"{value:,}"
+            default = figure(name, getattr(kind(), name))
             lines += [f"   * - ``{name}``", f"     - {default}", f"     - {meaning}".rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def figure(name: str, value: float) -> str:
+    """A default with its unit: a number of things, a rate, or seconds."""
+    if not isinstance(value, float):
+        return f"{value:,}"
+    return f"{value:,.12g} a second" if name.endswith("_rate") else f"{value:,.12g} s"
 
 
 def answers(most: Answers) -> str:
@@ -217,8 +223,7 @@ def profiles() -> str:
     found = re.findall(r'^    (\w+): (?:float|int) = .*\n    """([^"]*)"""$', inspect.getsource(RecoveryDelays), re.M)
     for name, meaning in found:
         lines.append(f"   * - ``{name}``")
-        values = getattr(DIRECT, name), getattr(RELAY, name)
-        lines += [f"     - {value:g} s" if isinstance(value, float) else f"     - {value}" for value in values]
+        lines += [f"     - {figure(name, getattr(profile, name))}" for profile in (DIRECT, RELAY)]
         lines.append(f"     - {' '.join(meaning.split())}")
     return "\n".join(lines) + "\n"
 

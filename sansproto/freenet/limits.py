@@ -29,7 +29,7 @@ class FreenetDelays:
     prove: float = seconds(8.0)
     """How long our ack is repeated until something opens that was sent after it."""
     prove_repeat: float = seconds(0.5)
-    """The least between two of these."""
+    """The least between two such acks."""
     candidate: float = seconds(16.0)
     """The life of a session that was not confirmed, from the last copy of its intro on: three pings of a real peer."""
     candidate_max: float = seconds(20.0)

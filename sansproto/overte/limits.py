@@ -114,7 +114,7 @@ class ServerDelays(TransportDelays):
     key: float = seconds(2.0)
     """How long the application may take to find the key of a name, if the policy has no list of users."""
     repeated: float = seconds(5.0)
-    """A request from the same sockets within it is the same request."""
+    """A request from the same sockets within this time is the same request."""
     lookup: float = seconds(10.0)
     """For an ice-server's name to resolve."""
     beat: float = seconds(1.0)

@@ -163,9 +163,9 @@ class RecoveryLimits:
     candidates: int = some(64, least=2)
     """Unconfirmed sessions that peers began, of all peers."""
     candidates_per_peer: int = some(2)
-    """Of one peer."""
+    """The same, of one peer."""
     candidates_per_group: int = some(8)
-    """Of peers of one group of routes that never had a confirmed session."""
+    """The same, of peers of one group of routes that never had a confirmed session."""
     own_candidates: int = some(2)
     """Unconfirmed sessions that we began with one peer."""
     attempts: int = some(3, least=2)
@@ -173,33 +173,33 @@ class RecoveryLimits:
     init_rate: float = seconds(20.0)
     """Inits that are opened, of all; those with proof, and those without, each."""
     init_burst: int = some(20)
-    """At once."""
+    """The same, at once."""
     group_rate: float = seconds(2.0)
     """Inits that are opened, from one group of routes."""
     group_burst: int = some(8)
-    """At once."""
+    """The same, at once."""
     reply_rate: float = seconds(200.0)
     """Replies that are opened, of all."""
     reply_burst: int = some(200)
-    """At once."""
+    """The same, at once."""
     peer_reply_rate: float = seconds(20.0)
     """Replies of one peer that are opened."""
     peer_reply_burst: int = some(40)
-    """At once."""
+    """The same, at once."""
     hint_rate: float = seconds(10.0)
     """Hints that are sent, to all."""
     hint_burst: int = some(10)
-    """At once."""
+    """The same, at once."""
     group_hint_rate: float = seconds(1.0)
     """Hints that are sent to one group of routes, and more while half of those for all are left."""
     group_hint_burst: int = some(4)
-    """At once."""
+    """The same, at once."""
     groups: int = some(1024)
     """Groups of routes that are remembered: over it the one that was used least lately is forgotten."""
     tombstones: int = some(256)
     """Closed sessions that are remembered."""
     tombstones_per_peer: int = some(6)
-    """Of one peer."""
+    """The same, of one peer."""
     said: int = some(1024)
     """Peers to which we said goodbye; they are not let in again when they call."""
     said_instances: int = some(4)
@@ -209,7 +209,7 @@ class RecoveryLimits:
     challenge_rate: float = seconds(20.0)
     """Routes of one peer that are challenged; the fewer are left, the more of them are left out, at random."""
     challenge_burst: int = some(40)
-    """At once."""
+    """The same, at once."""
     same_sid: int = some(8)
     """Sessions with the same remote id that a hint is compared with."""
     same_route: int = some(8)

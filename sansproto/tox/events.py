@@ -172,7 +172,7 @@ class DemotionReason(Enum):
 
 @attrs.frozen
 class RelayDemoted:
-    """A relay failed this friend. The node does not use it for this friend for 30 seconds, or while others are left.
+    """A relay failed this friend. The node does not use it for this friend for 30 seconds, if another way is open.
 
     Each further time it takes four times as long, up to 600 seconds. For other friends nothing changes.
     """

@@ -103,7 +103,7 @@ class RelayServerLimits(LinkLimits):
     passed: int = some(8)
     """Packets of one client that are passed on before others have their turn; within a group each counts twice."""
     turn_frames: int = some(64)
-    """So many more when it is the client's turn, of either."""
+    """How many more of either are passed on or taken when it is the client's turn."""
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------
