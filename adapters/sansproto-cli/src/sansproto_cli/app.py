@@ -34,9 +34,9 @@ from .sources import Source, open_source, text_source
 from .usage import bug_report, too_many_words, usage_failure
 
 _EPILOGUE = """\
-Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay, \
-7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 10 the sender gave up, 130 Ctrl-C, \
-143 terminated. Environment variables can replace options: SANSPROTO_RELAY, SANSPROTO_SECURE_PORT and \
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay, 7 \
+transfer cut off, 8 damaged or not acceptable, 9 a file or disk error, 10 the sender gave up, 130 Ctrl-C, 143 \
+terminated. Environment variables can replace options: SANSPROTO_RELAY, SANSPROTO_SECURE_PORT and \
 SANSPROTO_PASSWORD."""
 _WAITING = 7 * 86400.0  # seconds: no sender waits that long
 _LOBBY = 15.0  # seconds at the secure port for a receiver that agreed: then the sender is there for the next one
@@ -222,7 +222,7 @@ def receive(
     words
         The password, as the sender's command printed it. Without it, you are asked; then no list of processes shows it.
     password
-        The same.
+        The password, as an option.
     relay
         The relay to meet at, as the sender's command printed it.
     secure_port
@@ -230,7 +230,7 @@ def receive(
     yes
         Take the file without asking. Otherwise a line of the standard input answers.
     max_size
-        Refuse more bytes than that; K, M, G and T may follow, as in 1.5G.
+        Refuse more bytes than this; K, M, G and T may follow, as in 1.5G.
     keep_tar
         Do not unpack folders.
     preserve
@@ -276,7 +276,7 @@ def _receiver(relay: RelayAddress, password: str) -> Client:
 
 @app.command
 def demo() -> None:
-    """Show everything on this computer: a file by a relay, a visit to a domain, a killed peer, a network that fails.
+    """Show everything on this computer: a file through a relay, a visit to a domain, a killed peer, a failing network.
 
     It shows the packets, too.
     """

@@ -47,7 +47,7 @@ from .signals import Signals
 
 _EPILOGUE = """\
 Exit codes: 0 done, or left by Ctrl-C; 1 unexpected error, 2 wrong usage, 3 no domain there, 5 the domain refuses us, \
-6 no socket, 9 a file, 130 Ctrl-C and 143 terminated before we were in."""
+6 no free port, 9 a file error, 130 Ctrl-C and 143 terminated before we were in."""
 _FOR_EVER = 7 * 86400.0  # seconds: who was in once goes on trying
 _STUN_PORT, _STUN_EXAMPLE = 3478, "stun.example.org:3478"
 _PUBLIC_EXAMPLE = "203.0.113.7:40105"
@@ -92,7 +92,7 @@ class Who:
     account
         Our name among the domain's own accounts. SANSPROTO_TOKENS has its tokens, ACCESS:REFRESH.
     place
-        The name of the place in the domain where we say that we are.
+        The name of the place in the domain at which we claim to be.
     type
         The type of node that we are: agent, or one that the domain expects, such as audio-mixer (with --assignment).
     assignment
@@ -256,7 +256,7 @@ class Rules:
     capacity
         How many clients there may be at once.
     redirect
-        The domain that is named to clients for whom there is no room.
+        The other domain that the server names to clients when this one is full.
     allow
         Let in only users like NAME, who proves the name by the RSA key whose public part is in FILE. May be repeated.
     admin

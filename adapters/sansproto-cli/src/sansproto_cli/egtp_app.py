@@ -24,8 +24,8 @@ from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 
 _EPILOGUE = """\
-Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the other end refuses us, 6 no socket, \
-9 a file, 130 Ctrl-C, 143 terminated."""
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the other end refuses us, 6 no free port, 9 \
+a file error, 130 Ctrl-C, 143 terminated."""
 
 egtp_app = App(
     name="egtp",
@@ -70,7 +70,7 @@ def pipe(
     Parameters
     ----------
     peer
-        The other end's public key, as its sansproto egtp key prints it. Others are ignored.
+        The other end's public key, as its sansproto egtp key prints it. Other callers are ignored.
     key
         The file with our private key.
     bind

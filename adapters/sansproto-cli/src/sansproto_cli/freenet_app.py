@@ -21,8 +21,8 @@ from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 
 _EPILOGUE = """\
-Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the gateway refuses our version, 6 no socket, \
-7 the session ended before all was known to have arrived, 9 a file, 130 Ctrl-C, 143 terminated."""
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the gateway refuses our version, 6 no free \
+port, 7 the session ended before all was known to have arrived, 9 a file error, 130 Ctrl-C, 143 terminated."""
 
 freenet_app = App(
     name="freenet",

@@ -22,9 +22,9 @@ from .tox_piping import Piping
 from .tox_relaying import serve
 
 _EPILOGUE = """\
-Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 6 no socket, 7 the session ended before all had \
-arrived, 8 the other end breaks the rules, 9 a file, 130 Ctrl-C, 143 terminated. Nobody is looked up in Tox's network: \
-give each end the keys of the other, and an address or a relay."""
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 6 no free port, 7 the session ended before \
+all had arrived, 8 the other end breaks the rules, 9 a file error, 130 Ctrl-C, 143 terminated. Nobody is looked up \
+in Tox's network: give each end the keys of the other, and an address or a relay."""
 
 tox_app = App(
     name="tox",
@@ -79,7 +79,7 @@ def pipe(
     Parameters
     ----------
     friend
-        The other end's public keys, as its sansproto tox key prints them. Others are ignored.
+        The other end's public keys, as its sansproto tox key prints them. Other callers are ignored.
     key
         The file with our secret keys.
     bind
