@@ -117,15 +117,15 @@ _FEW, _PART, _CUT = 3, 0.3, 0.7
 _BURST, _LEAST_BURST = 0.01, 4.0
 """Seconds whose packets may be sent at once; packets."""
 _LEAST_WAIT = 0.002
-_LEAST_TRIP, _MOST_TRIP = 0.005, 10.0
+_LEAST_RTT, _MOST_RTT = 0.005, 10.0
 _LONG_AGO: Final = 100.0
 _VALUES: Final = 64
 """So many are remembered at most, whoever acknowledges how often."""
 
 
-def _trip(round_trip: float) -> float:
+def _rtt(round_trip: float) -> float:
     """It counts as no shorter and no longer than that: what is longer was a pause, of the way or of the other end."""
-    return min(max(round_trip, _LEAST_TRIP), _MOST_TRIP)
+    return min(max(round_trip, _LEAST_RTT), _MOST_RTT)
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -219,7 +219,7 @@ class DelayWindow:
 
     def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
         if round_trip is not None:
-            round_trip = _trip(round_trip)
+            round_trip = _rtt(round_trip)
             if self.base.values and now - self.measured > _BASE:  # it may say how long nothing came
                 self.base.add(now, self.empty, _BASE)
             self.empty = self.base.add(now, round_trip, _BASE)
@@ -258,13 +258,13 @@ class DelayWindow:
         self.base, self.standing, self.lately = Lowest(), Lowest(), Lowest()
         self.boost = 1.0
         if round_trip is not None:
-            self.empty = self.round_trip = _trip(round_trip)
+            self.empty = self.round_trip = _rtt(round_trip)
 
     @classmethod
     def begin(cls, now: Instant, round_trip: float) -> DelayWindow:
         """That of a sender who knows the round trip, and nothing else."""
-        trip = _trip(round_trip)
-        return cls(now, empty=trip, round_trip=trip)
+        rtt = _rtt(round_trip)
+        return cls(now, empty=rtt, round_trip=rtt)
 
     # -- inside
 

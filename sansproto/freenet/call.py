@@ -176,8 +176,8 @@ class Call(Component[CallState, CallHost]):
             key, seen = body.result.key, body.result.address
         self.settle()
         keys, path = Keys(key, attempt.key), self.owner.path
-        trip = self.host.clock - attempt.first
-        self.owner.adopt(Made(keys, path, trip, version, proven=self.peer, seen_at=p.told_by(seen)))
+        rtt = self.host.clock - attempt.first
+        self.owner.adopt(Made(keys, path, rtt, version, proven=self.peer, seen_at=p.told_by(seen)))
 
     def settle(self) -> None:
         self.attempts, self.rounds = [], 0

@@ -153,12 +153,12 @@ class Sent:
             return None
         self.tries = 0
         newest = max(found, key=_last)
-        trip = now - newest.last if newest.times == 1 else None
+        measured = now - newest.last if newest.times == 1 else None
         self.newest = max(self.newest, newest.last)
         missing = self._find_missing(now, rtt)
         if not self.flights:  # one that was used needs more memory
             self.flights, self.repeated = {}, {times: group for times, group in self.repeated.items() if group}
-        return Heard(len(found), [one.message for one in found], trip, missing, max(one.first for one in found))
+        return Heard(len(found), [one.message for one in found], measured, missing, max(one.first for one in found))
 
     def pause(self, rtt: RoundTrip, times: int) -> float:
         """How long the receipt of a packet may take that was sent so often: twice as long each time."""

@@ -19,9 +19,9 @@ SETTLED: Final = 5.0
 _SILENCE: Final = 3.0
 
 
-def patience(trip: float) -> float:
+def patience(rtt: float) -> float:
     """How long nothing may come by a relay while something is to come."""
-    return max(_SILENCE, 2 * trip + 1.0)
+    return max(_SILENCE, 2 * rtt + 1.0)
 
 
 @attrs.define(eq=False, weakref_slot=False)

@@ -213,7 +213,7 @@ class Friend(Component[FriendState, FriendHost]):
         self.questions, self.asked_at = _QUESTIONS + 1, nextafter(self.host.clock, inf)
 
     def _between(self) -> float:
-        return max(_BETWEEN, 2 * self._session().outgoing.watch.trip)
+        return max(_BETWEEN, 2 * self._session().outgoing.watch.rtt)
 
     # -- guards
 

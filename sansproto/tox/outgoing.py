@@ -19,7 +19,7 @@ from .crypto import Bulk
 from .formulas import Formulas
 from .limits import NodeDelays, NodeLimits
 from .paths import Direct, Relayed, Several, Way, Ways, name_of
-from .tracks import MOST_TRIP, UDP
+from .tracks import MOST_RTT, UDP
 from .watch import Watch
 from .windows import SMALL, Heard, ReceiveWindow, SendWindow
 
@@ -278,12 +278,12 @@ class Outgoing(Part[OutgoingHost]):
             self.host.put(way, self.seal(self.window.copy(number), number & _WIRE))
         return len(numbers)
 
-    def begin_way(self, trip: float | None) -> None:
+    def begin_way(self, rtt: float | None) -> None:
         """Another way is in use, with this round trip: those of the old one say nothing about it. If it is not known,
         no packet is sent again sooner than by the old one, or nearly all would be sent twice."""
-        self.round_trip = self.recent = min(max(self.recent, _ROUND_TRIP), MOST_TRIP) if trip is None else trip
+        self.round_trip = self.recent = min(max(self.recent, _ROUND_TRIP), MOST_RTT) if rtt is None else rtt
         if self.congestion is not None:
-            self.congestion.move(trip)
+            self.congestion.move(rtt)
 
     def seal(self, payload: bytes, number: int) -> bytes:
         """A Data packet."""
@@ -413,17 +413,17 @@ class Outgoing(Part[OutgoingHost]):
 
     def _learn(self, heard: Heard, way: bytes) -> None:
         now, congestion = self.host.clock, self.congestion
-        trip = self.watch.note_heard(heard, way) if heard.numbers else None
-        if trip is not None:
-            self.recent = trip
-            self.round_trip = min(self.round_trip, trip)
+        rtt = self.watch.note_heard(heard, way) if heard.numbers else None
+        if rtt is not None:
+            self.recent = rtt
+            self.round_trip = min(self.round_trip, rtt)
         if congestion is None:
             return
         missing = heard.missing + (heard.again if self.ways.is_direct else 0)  # relays are late rather than lossy
         if missing and not self.watch.is_asking:  # else it is another way that has lost them
             congestion.note_missing(now, missing, heard.arrived)
         if heard.arrived:
-            congestion.note_acknowledged(now, heard.arrived, trip, gaps=bool(self.window.arrived))
+            congestion.note_acknowledged(now, heard.arrived, rtt, gaps=bool(self.window.arrived))
 
     def _until_again(self) -> float:
         """How long a packet that was sent is not sent again: a round trip or two, however late the last answer was."""

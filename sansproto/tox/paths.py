@@ -288,8 +288,8 @@ class Ways(Part[WaysHost]):
     def note_missing(self, number: int) -> None:
         """A lossless packet is missing while others come. What is open may pass none like it: if that lasts, those that
         were demoted are better than none."""
-        trip = longest(self.tracks.get(self.used or UDP), self.tracks.values())
-        if self._evidence().note_missing(number, self.host.clock, patience(trip)):
+        rtt = longest(self.tracks.get(self.used or UDP), self.tracks.values())
+        if self._evidence().note_missing(number, self.host.clock, patience(rtt)):
             self.recall()
 
     def recall(self) -> None:

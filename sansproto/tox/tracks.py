@@ -15,11 +15,11 @@ from .windows import SendWindow
 UDP: Final = b""
 """The name of the direct path; that of a relay is its key."""
 
-MOST_TRIP: Final = 3.0
+MOST_RTT: Final = 3.0
 """The longest round trip that is taken for a way that is not measured yet."""
 
-_TRIPS: Final = 8
-_FIRST_TRIP: Final = 3.0
+_RTTS: Final = 8
+_FIRST_RTT: Final = 3.0
 """Where nothing was measured at all."""
 _SUSPECT, _SUSPECT_MOST = 30.0, 300.0
 _HOLDS: Final = (5.0, 20.0, 60.0)
@@ -46,7 +46,7 @@ _BAD, _BAD_UDP = 3.0, 4.0
 class Track:
     """One way to a friend."""
 
-    trips: tuple[float, ...] = ()
+    rtts: tuple[float, ...] = ()
     """The newest round trips of packets that were sent once, by this way alone."""
     since: Instant = 0.0
     """When it was taken into use."""
@@ -65,12 +65,12 @@ class Track:
     score: float = 0.0
     scored: Instant = -_KNOWN
 
-    def note_trip(self, trip: float, now: Instant) -> bool:
+    def note_rtt(self, rtt: float, now: Instant) -> bool:
         """A packet took so long, and its acknowledgement. False: it was sent before the way was taken into use this
         time, and says how long that was closed."""
-        is_new = now - trip >= self.since
+        is_new = now - rtt >= self.since
         if is_new:
-            self.trips = (*self.trips[1 - _TRIPS :], trip)
+            self.rtts = (*self.rtts[1 - _RTTS :], rtt)
         return is_new
 
     def begin(self, now: Instant) -> None:
@@ -109,16 +109,16 @@ class Track:
         self.lost += lost
         if loses_all:
             self.shares = (1.0, 1.0)
-        elif self.went >= LEAST_SENT and now - self.parted >= max(_PART, is_udp * max(self.trips, default=0.0)):
+        elif self.went >= LEAST_SENT and now - self.parted >= max(_PART, is_udp * max(self.rtts, default=0.0)):
             self.shares = (*self.shares[-1:], self.lost / self.went)
             self._part(now)
         elif now - self.parted > _LONGEST_PART:
             self.shares = ()
             self._part(now)
-        if not self.trips and not loses_all:
+        if not self.rtts and not loses_all:
             return False
         share = min(self.shares) if len(self.shares) > 1 else 0.0
-        self.score, self.scored = min(self.trips[-_NEWEST:], default=0.0) + _AGAIN * share, now
+        self.score, self.scored = min(self.rtts[-_NEWEST:], default=0.0) + _AGAIN * share, now
         return self.score > (_BAD_UDP if is_udp else _BAD)
 
     def _part(self, now: Instant) -> None:
@@ -130,16 +130,16 @@ def _first(run: tuple[int, bytes | None]) -> int:
 
 
 def shortest(track: Track | None, others: Iterable[Track]) -> float:
-    return min(track.trips) if track is not None and track.trips else unmeasured(others)
+    return min(track.rtts) if track is not None and track.rtts else unmeasured(others)
 
 
 def longest(track: Track | None, others: Iterable[Track]) -> float:
-    return max(track.trips) if track is not None and track.trips else unmeasured(others)
+    return max(track.rtts) if track is not None and track.rtts else unmeasured(others)
 
 
 def unmeasured(others: Iterable[Track]) -> float:
     """The round trip that is taken for a way without any."""
-    return min(max((one.trips[-1] for one in others if one.trips), default=_FIRST_TRIP), MOST_TRIP)
+    return min(max((one.rtts[-1] for one in others if one.rtts), default=_FIRST_RTT), MOST_RTT)
 
 
 @attrs.define(eq=False, weakref_slot=False)

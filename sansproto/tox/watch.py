@@ -51,7 +51,7 @@ class Sender(Protocol):
     def send_copies(self, name: bytes, numbers: list[int]) -> int: ...
     def send_list_by(self, name: bytes) -> None: ...
     def send_probes(self, ways: list[Direct]) -> None: ...
-    def begin_way(self, trip: float | None) -> None: ...
+    def begin_way(self, rtt: float | None) -> None: ...
     @property
     def is_held_up(self) -> bool: ...
 
@@ -100,10 +100,10 @@ class Watch(Part[Host[Any]]):
     @property
     def patience(self) -> float:
         """How long a packet may be unproved."""
-        return _PATIENCE + self.trip
+        return _PATIENCE + self.rtt
 
     @property
-    def trip(self) -> float:
+    def rtt(self) -> float:
         """The shortest round trip of late, with what an acknowledgement is held back."""
         ways = self.outgoing.ways
         return shortest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
@@ -129,7 +129,7 @@ class Watch(Part[Host[Any]]):
         self.second = self.host.clock
         self.counted, self.again, self.vain, self.helped = window.end, 0, 0, 0
         track = ways.tracks.get(ways.used or UDP)
-        self.outgoing.begin_way(min(track.trips) if track is not None and track.trips else None)
+        self.outgoing.begin_way(min(track.rtts) if track is not None and track.rtts else None)
         if ways.has_fallen and window.packets:
             self.asking, self.asking_end = window.start, window.end
             self.ask()
@@ -151,7 +151,7 @@ class Watch(Part[Host[Any]]):
 
     def note_heard(self, heard: Heard, name: bytes) -> float | None:
         """Something has arrived, as was said by this way. The round trip of the way in use, if it is known by that."""
-        ways, window, trip = self.outgoing.ways, self.outgoing.window, None
+        ways, window, rtt = self.outgoing.ways, self.outgoing.window, None
         if self.carried is None and not window.waiting and ways.evidence is None:
             return self._note_all_heard(heard, name)
         carried, newest = self.carry(), heard.numbers[-1]
@@ -163,27 +163,27 @@ class Watch(Part[Host[Any]]):
             self.alarm.has_progress |= any(number in carried.copied for number in heard.numbers)
             self._weigh(self.alarm, name)
         else:
-            trip = self._note_trip(way, heard.round_trip)
+            rtt = self._note_rtt(way, heard.round_trip)
         if name == ways.used and name in shown:
             self.strikes = 0
         if window.waiting or self.alarm is not None:
             carried.forget(window.start)
         else:
             self.carried = None
-        return trip
+        return rtt
 
     def _note_all_heard(self, heard: Heard, name: bytes) -> float | None:
         """The same, of all that went by the way in use: most of what an idle session hears."""
         ways, way = self.outgoing.ways, self.way
         if name == way == ways.used:
             self.strikes = 0
-        return self._note_trip(way, heard.round_trip)
+        return self._note_rtt(way, heard.round_trip)
 
-    def _note_trip(self, way: bytes | None, trip: float | None) -> float | None:
+    def _note_rtt(self, way: bytes | None, rtt: float | None) -> float | None:
         """The same of one packet, which went this way."""
         ways = self.outgoing.ways
-        is_known = way is not None and trip is not None and ways.track(way).note_trip(trip, self.host.clock)
-        return trip if is_known and way == ways.used else None
+        is_known = way is not None and rtt is not None and ways.track(way).note_rtt(rtt, self.host.clock)
+        return rtt if is_known and way == ways.used else None
 
     def note_again(self, number: int) -> None:
         """A packet is sent again, by the way in use."""
@@ -331,15 +331,15 @@ class Watch(Part[Host[Any]]):
     def _limit(self) -> float:
         """How long a packet may be unproved before its way is left."""
         ways = self.outgoing.ways
-        trip = longest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
-        return _PATIENCE + trip if ways.used != UDP else max(_PATIENCE + trip, _UNPROVED_UDP + 2 * trip)
+        rtt = longest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
+        return _PATIENCE + rtt if ways.used != UDP else max(_PATIENCE + rtt, _UNPROVED_UDP + 2 * rtt)
 
     @property
     def _is_vain(self) -> bool:
         """Is nothing that is large acknowledged any more, however often it is sent again?"""
         ways, used = self.outgoing.ways, self.outgoing.ways.used
-        trip = longest(ways.tracks.get(UDP), ways.tracks.values()) if used == UDP else 0.0
-        return self.vain >= LEAST_SENT and self.host.clock - self.vain_since > trip + _SOON
+        rtt = longest(ways.tracks.get(UDP), ways.tracks.values()) if used == UDP else 0.0
+        return self.vain >= LEAST_SENT and self.host.clock - self.vain_since > rtt + _SOON
 
     def _count(self, now: Instant) -> None:
         """How good is the way in use?"""

@@ -109,8 +109,8 @@ class SendWindow:
             self.packets = {}  # one that was used needs more memory
         while self.asked and self.asked[-1] < self.start:
             self.asked.pop()
-        trip = None if sent is None else now - sent
-        return Heard(ahead - known + len(self.arrived), trip, 0, acknowledged, has_large)
+        rtt = None if sent is None else now - sent
+        return Heard(ahead - known + len(self.arrived), rtt, 0, acknowledged, has_large)
 
     def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> Heard:
         """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent

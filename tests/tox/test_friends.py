@@ -382,7 +382,7 @@ def asked(peer: NodePeer, friend: Friend, pauses: tuple[float, ...], trip: float
     peer.wait(0.1)
     friend.say(friend.data(REQUEST))
     peer.wait(0.1)
-    entry.ways.track(UDP).trips = (trip,)
+    entry.ways.track(UDP).rtts = (trip,)
     thought = []
     for pause in pauses:
         peer.endpoint.advance(peer.now)

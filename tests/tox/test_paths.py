@@ -478,11 +478,11 @@ def test_a_relay_that_closes_after_less_than_a_minute_of_use_is_suspect(served: 
 def test_a_packet_that_was_sent_before_a_way_was_taken_again_does_not_say_how_long_it_takes() -> None:
     """The way may have been closed meanwhile, and the relay have kept the packet."""
     track = Track()
-    assert track.note_trip(0.1, 10.0)
+    assert track.note_rtt(0.1, 10.0)
     track.begin(10.0)
-    assert not track.note_trip(17.0, 20.0)
-    assert track.note_trip(9.0, 20.0)
-    assert track.trips == (0.1, 9.0)
+    assert not track.note_rtt(17.0, 20.0)
+    assert track.note_rtt(9.0, 20.0)
+    assert track.rtts == (0.1, 9.0)
 
 
 @pytest.mark.unmeasured
@@ -917,7 +917,7 @@ def test_the_round_trip_of_another_way_says_nothing_about_the_one_in_use() -> No
     before = outgoing(world).recent
     world.a.node.call(lambda now: outgoing(world).send_alive_by(world.known[1].key))
     world.net.run(1.0)
-    assert min(world.a.ways(world.b).tracks[world.known[1].key].trips) > 0.2
+    assert min(world.a.ways(world.b).tracks[world.known[1].key].rtts) > 0.2
     assert outgoing(world).recent == before < 0.1
 
 

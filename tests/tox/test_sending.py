@@ -562,8 +562,8 @@ def test_what_an_idle_session_hears_by_another_way_or_of_what_was_sent_twice_say
     watch = outgoing.watch
     watch.strikes = 1
     track = watch.outgoing.ways.track(b"")
-    before = track.trips
+    before = track.rtts
     assert watch.note_heard(windows.Heard(1, None, numbers=[7]), b"relay") is None
-    assert (watch.carried, watch.strikes, track.trips) == (None, 1, before)
+    assert (watch.carried, watch.strikes, track.rtts) == (None, 1, before)
     assert watch.note_heard(windows.Heard(1, 0.25, numbers=[7]), b"") == 0.25
-    assert (watch.carried, watch.strikes, track.trips) == (None, 0, (*before, 0.25))
+    assert (watch.carried, watch.strikes, track.rtts) == (None, 0, (*before, 0.25))

@@ -28,8 +28,8 @@ def test_a_way_that_is_left_is_suspect_for_30_seconds_and_for_twice_as_long_each
 def test_a_round_trip_is_that_of_the_last_8_packets() -> None:
     track = Track()
     for trip in (5.0, 0.01, *[1.0] * 7, 2.0):
-        track.note_trip(trip, 100.0)
-    assert (len(track.trips), shortest(track, ()), longest(track, ())) == (8, 1.0, 2.0)
+        track.note_rtt(trip, 100.0)
+    assert (len(track.rtts), shortest(track, ()), longest(track, ())) == (8, 1.0, 2.0)
 
 
 def test_a_way_that_is_not_measured_has_the_longest_recent_round_trip_of_the_others_up_to_3_seconds() -> None:

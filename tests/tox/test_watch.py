@@ -76,8 +76,8 @@ class Sender:
 
     def send_list_by(self, name: bytes) -> None: ...
     def send_probes(self, ways: Any) -> None: ...
-    def begin_way(self, trip: float | None) -> None:
-        self.trips.append(trip)
+    def begin_way(self, rtt: float | None) -> None:
+        self.trips.append(rtt)
 
 
 def overdue(sender: Sender, by: bytes) -> None:
@@ -273,7 +273,7 @@ def test_a_relay_that_takes_fewer_than_2_packets_in_a_second_while_others_wait_i
 
 def test_another_way_begins_with_its_own_round_trip() -> None:
     sender = Sender(0.3, 0.1)
-    sender.ways.tracks[TWO].trips = ()
+    sender.ways.tracks[TWO].rtts = ()
     for used, moves in ((TWO, 2), (ONE, 3)):
         sender.ways.used, sender.ways.moves = used, moves
         sender.wait(0.1)
