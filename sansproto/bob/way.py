@@ -308,7 +308,7 @@ _AT_RELAY: Final = (_S.GREETING, _S.WAITING, _S.PAIRED)
 _BEFORE_CHANNEL: Final = (_S.PREPARING, _S.RESOLVING, _S.CONNECTING, *_AT_RELAY, _S.APPROACHING, _S.LOBBY)
 _VERBS: Final = (_I.CHOOSE, _I.SEND)
 _REACHING, _AGREEMENT, _ROOM = "reaching the relay", "the agreement", "the secure room"
-_RELAY, _TIMES, _BACK = "when the relay ends it", "times and limits", "a server comes back"
+_RELAY, _TIMES, _BACK = "when the relay ends a session", "times and limits", "a server comes back"
 _MISSING: Final[dict[type[p.BobPacket], p.Missing]] = {
     p.YAndServerValidator: p.Missing.SERVER,
     p.ClientValidator: p.Missing.CLIENT,

@@ -1,4 +1,4 @@
-"""Who is heard, and what must arrive at an address or came from it. docs/protocols/overte.rst, datagrams and handshake.
+"""Sources, and what must arrive at an address or came from it. docs/protocols/overte.rst, datagrams and handshake.
 
 A reliable channel has two parts for each address: a :class:`~.sending.Sender` and a :class:`~.receiving.Receiver`,
 which know nothing of each other. There is a channel only with an address that the endpoint accepts.
@@ -167,10 +167,10 @@ OTHER_VERSION: Final = (
 )
 PACKET: Final = (
     Guards.of(_C, _S, Arrival, "packet")
-    .make(_C.find_source, "unknown source", ref="who is heard")
-    .need(_C.has_secret, "no secret", ref="who is heard")
-    .need(_C.is_genuine, "wrong hash", ref="who is heard")
-    .give_if(_C.is_single, _I.SINGLE, ref="who is heard")
+    .make(_C.find_source, "unknown source", ref="accepted sources")
+    .need(_C.has_secret, "no secret", ref="accepted sources")
+    .need(_C.is_genuine, "wrong hash", ref="accepted sources")
+    .give_if(_C.is_single, _I.SINGLE, ref="accepted sources")
     .give_if(_C.is_reliable, _I.RELIABLE, ref="handshake")
     .give(_I.LOOSE_PART)
 )
@@ -182,7 +182,7 @@ CHANNELS: Final = Table[Channels, ChannelsState](
     idle={_S.READY: "the next packet"},
     rows=(
         Row(_S.READY, _I.OTHER_VERSION, None, _C.note_other_version, _C.pass_on, ref="types and versions"),
-        Row(_S.READY, _I.SINGLE, None, _C.note_heard, _C.pass_on, ref="who is heard"),
+        Row(_S.READY, _I.SINGLE, None, _C.note_heard, _C.pass_on, ref="accepted sources"),
         Row(_S.READY, _I.RELIABLE, None, _C.note_heard, _C.take_data, ref="handshake"),
         Row(_S.READY, _I.LOOSE_PART, None, _C.note_heard, _C.note_loose_part, ref="messages"),
     ),

@@ -423,7 +423,7 @@ def _guards(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
 
 def _from_domain(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
     """What only the domain may say."""
-    return _guards(name).need(Connection.is_from_domain, "not from the domain", ref="who is heard")
+    return _guards(name).need(Connection.is_from_domain, "not from the domain", ref="accepted sources")
 
 
 def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, P]:
@@ -465,7 +465,7 @@ UNSOURCED: Final = (
 )
 SOURCED: Final = (
     _guards("sourced packet of the domain")
-    .make(_C.read_sourced, "unexpected packet", ref="who is heard")
+    .make(_C.read_sourced, "unexpected packet", ref="accepted sources")
     .give(_I.PACKET)
 )
 

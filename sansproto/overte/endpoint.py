@@ -1,4 +1,4 @@
-"""What client, server and ice-server share: one socket, headers, who is heard. docs/protocols/overte.rst, datagrams."""
+"""What client, server and ice-server share: one socket, headers, sources. docs/protocols/overte.rst, datagrams."""
 
 from __future__ import annotations
 

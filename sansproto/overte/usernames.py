@@ -138,7 +138,7 @@ _C, _S, _I = Names, NamesState, NamesInput
 
 REPLY: Final = (
     Guards.of(_C, _S, Arrival, "reply")
-    .need(_C.is_from_domain, "not from the domain", ref="who is heard")
+    .need(_C.is_from_domain, "not from the domain", ref="accepted sources")
     .make(reads(p.UsernameFromIDReply), "malformed UsernameFromIDReply", ref="names and statistics")
     .make(_C.find_question, "an answer to no question", ref="names and statistics")
     .give(_I.ANSWERED)

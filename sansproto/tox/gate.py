@@ -419,7 +419,7 @@ RELAYED: Final = (
 )
 REQUEST_CAME: Final = (
     Guards.of(Gate, GateState, Came, "cookie request")
-    .need(_C.is_key, "a key that is none", ref="keys that are none")
+    .need(_C.is_key, "a key that is none", ref="invalid keys")
     .need(_C.is_its_own_key, "a cookie request in the name of another one", ref=_COOKIES)
     .give_if(_C.is_of_friend_by_key, _I.FRIEND_REQUESTED, ref=_COOKIES)
     .need(_C.has_budget, "too many cookie requests", ref=_COOKIES)
@@ -438,7 +438,7 @@ REQUEST: Final = (
 )
 PING_CAME: Final = (
     Guards.of(Gate, GateState, Came, "ping")
-    .need(_C.is_key, "a key that is none", ref="keys that are none")
+    .need(_C.is_key, "a key that is none", ref="invalid keys")
     .give_if(_C.is_of_friend_by_key, _I.FRIEND_PING_CAME, ref=_PING)
     .need(_C.has_budget, "too many pings", ref=_PING)
     .give(_I.PING_CAME)

@@ -509,7 +509,7 @@ class RelayTimer:
 
 _T = RelayTimer
 _REF: Final = "relay client"
-_KEYS: Final = "keys that are none"
+_KEYS: Final = "invalid keys"
 _STREAM: Final = (_T.OPENING, _T.PING, _T.PONG)
 
 ANSWER: Final = (

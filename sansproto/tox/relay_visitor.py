@@ -464,7 +464,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
 _S, _I, _T, _V = VisitorState, VisitorInput, VisitorTimer, RelayVisitor
 _REF: Final = "relay server"
 _STREAMS: Final = "relay streams"
-_KEYS: Final = "keys that are none"
+_KEYS: Final = "invalid keys"
 _PINGS: Final = "pings of a relay"
 _ALL: Final = (_T.HELLO, _T.CONFIRM, _T.PING, _T.PONG)
 
