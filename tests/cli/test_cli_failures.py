@@ -13,7 +13,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha1
 from secrets import token_bytes
@@ -583,7 +583,7 @@ def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = Fals
 
     def serve() -> None:
         pending = [record[at : at + 32_767] for record in records for at in range(0, len(record), 32_767)]
-        with runner, suppress(NotOpen):  # the receiver may end it at any moment
+        with runner:
             runner.call(server.connect)
             while not is_over.is_set():
                 try:
@@ -594,10 +594,13 @@ def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = Fals
                     return
                 if isinstance(event, DataReceived):
                     heard.put(event.data)
-                while isinstance(event, Connected | Writable) and pending:
-                    if not runner.call(lambda now: server.send(pending[0], now)):
-                        break
-                    pending.pop(0)
+                try:
+                    while isinstance(event, Connected | Writable) and pending:
+                        if not runner.call(lambda now: server.send(pending[0], now)):
+                            break
+                        pending.pop(0)
+                except NotOpen:  # the receiver may end it at any moment: what it said is still to be taken
+                    pending.clear()
                 if isinstance(event, Connected | Writable) and then_cut and not pending:
                     runner.call(server.close)
 
