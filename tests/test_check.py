@@ -83,7 +83,7 @@ from hypothesis import Phase, settings
 from test_laws import BEAT, NeedsAFineClock
 from sansproto.testing.laws import Laws
 
-settings.register_profile("luck", deadline=None, max_examples=300, database=None, phases=[Phase.generate])
+settings.register_profile("luck", deadline=None, max_examples=3000, database=None, phases=[Phase.generate])
 settings.load_profile("luck")
 
 class TestClock(Laws):
