@@ -79,13 +79,19 @@ def test_to_whom_we_called_first_the_kernel_chooses(caller: socket.socket, calle
 
 
 def test_who_was_not_heard_lately_is_sent_to_as_the_kernel_likes(
-    caller: socket.socket, called: socket.socket, monkeypatch: pytest.MonkeyPatch
+    caller: socket.socket, called: Gone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(origins, "LATELY", 0.0)
     ways = Origins(called)
     who = call(caller, ways, called)
-    ways.sendto(b"late", who)
-    assert heard_from(caller) == NEAREST
+    for _ in range(2):
+        ways.sendto(b"late", who)
+        assert heard_from(caller) == NEAREST
+    monkeypatch.undo()
+    called.error = errno.EMSGSIZE
+    assert call(caller, ways, called) == who
+    with pytest.raises(OSError, match="no such address"):  # it is answered from the one that it called again
+        ways.sendto(b"pong", who)
 
 
 def test_an_address_that_is_ours_no_longer_is_let_go(caller: socket.socket, called: Gone) -> None:

@@ -57,16 +57,13 @@ class Origins:
     def sendto(self, data: bytes, to: Any) -> None:
         if to not in self._called:
             self._keep(to, None)
-        elif (known := self._called[to]) is not None:
-            origin, heard = known
-            if time.monotonic() - heard < LATELY:
-                try:
-                    self._socket.sendmsg((data,), (origin,), 0, to)
-                    return
-                except OSError as error:
-                    if error.errno != errno.EINVAL:  # else it is ours no longer
-                        raise
-            del self._called[to]
+        elif (known := self._called[to]) is not None and time.monotonic() - known[1] < LATELY:
+            try:
+                self._socket.sendmsg((data,), (known[0],), 0, to)
+                return
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # else it is ours no longer
+                    raise
         self._socket.sendto(data, to)
 
     def _keep(self, who: Any, known: tuple[Origin, float] | None) -> None:
