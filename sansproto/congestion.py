@@ -54,9 +54,12 @@ class Congestion(Protocol):
         """A packet that was missing is sent."""
         ...
 
-    def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
-        """So many more have arrived. The round trip is that of the newest of them; None if it was sent twice. Where
-        packets are missing it may be longer than it is: newer ones have arrived of which nothing is said."""
+    def note_acknowledged(
+        self, now: Instant, count: int, round_trip: float | None, *, in_flight: int, gaps: bool = False
+    ) -> None:
+        """So many more have arrived, and so many are in flight now. The round trip is that of the newest that arrived;
+        None if it was sent twice. Where packets are missing it may be longer than it is: newer ones have arrived of
+        which nothing is said."""
         ...
 
     def note_missing(self, now: Instant, missing: int, arrived: int) -> None:
@@ -164,11 +167,13 @@ class DelayWindow:
     """The round trip with what stands in the queue."""
     measured: Instant = 0.0
     """When that was learnt. Where all packets are sent twice nothing is, and one that was late would count for ever."""
+    left: float = _MOST_RTT
+    """No packet that is sent now takes longer: what stood in the queue may be gone when that is learnt."""
     base: Lowest = attrs.field(factory=Lowest)
     standing: Lowest = attrs.field(factory=Lowest)
     lately: Lowest = attrs.field(factory=Lowest)
     slices: deque[tuple[Instant, int]] = attrs.field(factory=deque)
-    """When each began, and how many packets arrived in it."""
+    """When each began, and how many packets arrived after that, and before the next one began."""
     is_starting: bool = True
     is_up: bool = True
     """The direction in which the window moves."""
@@ -187,7 +192,7 @@ class DelayWindow:
 
     @property
     def rate(self) -> float:
-        return self.window / self.round_trip
+        return self.window / min(self.round_trip, self.left)
 
     def is_active(self, now: Instant) -> bool:
         return now - self.filled < _BASE
@@ -217,7 +222,9 @@ class DelayWindow:
         and no debt is larger than that."""
         self.tokens = max(self.tokens - 1.0, -self.window)
 
-    def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
+    def note_acknowledged(
+        self, now: Instant, count: int, round_trip: float | None, *, in_flight: int, gaps: bool = False
+    ) -> None:
         if round_trip is not None:
             round_trip = _rtt(round_trip)
             if self.base.values and now - self.measured > _BASE:  # it may say how long nothing came
@@ -228,6 +235,7 @@ class DelayWindow:
         elif now - self.measured > _STANDING_BY_GAPS:
             self.round_trip = self.empty
         self._count(now, count)
+        self.left = self.empty + in_flight / self._mean(now)
         self.arrived = min(self.arrived + count, int(self.window))
         queued = self.round_trip - self.empty
         if self.is_starting:
@@ -256,7 +264,7 @@ class DelayWindow:
 
     def move(self, round_trip: float | None) -> None:
         self.base, self.standing, self.lately = Lowest(), Lowest(), Lowest()
-        self.boost = 1.0
+        self.boost, self.left = 1.0, _MOST_RTT
         if round_trip is not None:
             self.empty = self.round_trip = _rtt(round_trip)
 
@@ -302,13 +310,18 @@ class DelayWindow:
         slices, oldest = self.slices, now - max(1.0, 2 * self.round_trip)
         if slices and slices[-1][0] < oldest:  # nothing arrived for so long: what did before counts for half
             count += max(count for _, count in slices) // 2
-        if slices and now - slices[-1][0] < _SLICE:
-            slices[-1] = slices[-1][0], slices[-1][1] + count
-        else:
-            slices.append((now, count))
-        while slices[0][0] < oldest or len(slices) > _VALUES:
+            slices.clear()
+        began, had = slices.pop() if slices else (now - _SLICE, 0)
+        slices.append((began, had + count))
+        if now - began >= _SLICE:
+            slices.append((now, 0))
+        while len(slices) > 1 and (slices[1][0] < oldest or len(slices) > _VALUES):
             slices.popleft()
 
     def _best(self) -> float:
         """How many packets arrived in a second, at the best of times lately."""
         return max(count for _, count in self.slices) / _SLICE
+
+    def _mean(self, now: Instant) -> float:
+        """The same of all that is counted."""
+        return sum(count for _, count in self.slices) / max(now - self.slices[0][0], _SLICE)

@@ -12,6 +12,19 @@ ROUND_TRIP = 0.1
 LATER = round(ROUND_TRIP / TICK)
 
 
+def hear(
+    window: DelayWindow,
+    now: float,
+    count: int,
+    round_trip: float | None,
+    *,
+    in_flight: int = 1_000_000,
+    gaps: bool = False,
+) -> None:
+    """So many more are acknowledged; many others are in flight."""
+    window.note_acknowledged(now, count, round_trip, in_flight=in_flight, gaps=gaps)
+
+
 def run(window: DelayWindow, seconds: float, *, most: float = 1e9) -> list[int]:
     """Send as much as may be sent; each 50 ms what was sent a round trip before is acknowledged, of so many in a second
     at most. How many are sent in each 50 ms."""
@@ -30,7 +43,7 @@ def run(window: DelayWindow, seconds: float, *, most: float = 1e9) -> list[int]:
         waiting -= through
         in_flight -= through
         if through:
-            window.note_acknowledged(began + (tick + 1) * TICK, through, ROUND_TRIP + waiting / most)
+            hear(window, began + (tick + 1) * TICK, through, ROUND_TRIP + waiting / most, in_flight=in_flight)
     return sent
 
 
@@ -47,12 +60,12 @@ def test_behind_the_start_it_waits_for_what_was_too_much() -> None:
     """Of that, some is found to be missing a round trip later only."""
     window = DelayWindow(0.0)
     run(window, 1.0)
-    window.note_acknowledged(1.1, 100, 0.2)
+    hear(window, 1.1, 100, 0.2)
     assert not window.is_starting
     before = window.window
-    window.note_acknowledged(1.1 + 1.5 * ROUND_TRIP + TICK, 100, ROUND_TRIP)
+    hear(window, 1.1 + 1.5 * ROUND_TRIP + TICK, 100, ROUND_TRIP)
     assert window.window == before
-    window.note_acknowledged(1.1 + 2.1 * ROUND_TRIP + TICK, 100, ROUND_TRIP)
+    hear(window, 1.1 + 2.1 * ROUND_TRIP + TICK, 100, ROUND_TRIP)
     assert window.window > before
 
 
@@ -96,9 +109,9 @@ def test_many_losses_shrink_it_once_in_a_round_trip() -> None:
 def test_a_packet_that_was_on_its_way_while_nothing_came_does_not_say_how_long_the_empty_way_is() -> None:
     window = DelayWindow(0.0)
     run(window, 2.0, most=1000.0)
-    window.note_acknowledged(20.0, 1, 18.0)
+    hear(window, 20.0, 1, 18.0)
     assert window.empty == ROUND_TRIP
-    window.note_acknowledged(20.6, 1, None)
+    hear(window, 20.6, 1, None)
     assert window.round_trip == ROUND_TRIP
 
 
@@ -106,10 +119,10 @@ def test_after_a_pause_half_of_what_arrived_before_may_arrive_in_a_round_trip() 
     window = DelayWindow(0.0)
     run(window, 2.0, most=1000.0)
     before = window.window
-    window.note_acknowledged(4.0, 1, ROUND_TRIP)
+    hear(window, 4.0, 1, ROUND_TRIP)
     assert before / 3 < window.window < 1.01 * before
     for now in (9.0, 14.0, 19.0, 24.0):
-        window.note_acknowledged(now, 1, ROUND_TRIP)
+        hear(window, now, 1, ROUND_TRIP)
     assert window.window < before / 3
 
 
@@ -118,18 +131,18 @@ def test_it_does_not_grow_before_it_is_seen_what_that_brought() -> None:
     run(window, 1.0, most=1000.0)
     before = window.window
     window.note_missing(1.0, 400, 600)
-    window.note_acknowledged(1.0, 50, ROUND_TRIP)
+    hear(window, 1.0, 50, ROUND_TRIP)
     assert window.window == 0.7 * before
-    window.note_acknowledged(1.0 + ROUND_TRIP + TICK / 2, 50, ROUND_TRIP)
+    hear(window, 1.0 + ROUND_TRIP + TICK / 2, 50, ROUND_TRIP)
     assert window.window == 0.7 * before
-    window.note_acknowledged(1.0 + ROUND_TRIP + 2 * TICK, 50, ROUND_TRIP)
+    hear(window, 1.0 + ROUND_TRIP + 2 * TICK, 50, ROUND_TRIP)
     assert window.window > 0.7 * before
 
 
 def test_what_arrived_since_packets_were_missing_counts_against_them() -> None:
     """A list of what is missing speaks of the packets behind the first gap alone."""
     window = DelayWindow(0.0, window=100.0, is_starting=False)
-    window.note_acknowledged(1.0, 10, None)
+    hear(window, 1.0, 10, None)
     before = window.window
     window.note_missing(1.0, 4, 0)
     assert window.window == before
@@ -140,27 +153,27 @@ def test_what_arrived_since_packets_were_missing_counts_against_them() -> None:
 def test_a_round_trip_that_was_long_counts_for_half_a_second_while_all_packets_are_sent_twice() -> None:
     window = DelayWindow(0.0)
     run(window, 1.0, most=1000.0)
-    window.note_acknowledged(2.0, 1, 1.0, gaps=True)  # one that waited behind a gap
+    hear(window, 2.0, 1, 1.0, gaps=True)  # one that waited behind a gap
     assert window.round_trip == 1.0
-    window.note_acknowledged(2.4, 1, None, gaps=True)
+    hear(window, 2.4, 1, None, gaps=True)
     assert window.round_trip == 1.0
-    window.note_acknowledged(2.6, 1, None, gaps=True)
+    hear(window, 2.6, 1, None, gaps=True)
     assert window.round_trip == window.empty == ROUND_TRIP
     assert window.rate >= 16 / ROUND_TRIP
 
 
 def test_beside_one_who_keeps_the_queue_full_more_packets_may_stand_there() -> None:
     window = DelayWindow(0.0, window=40.0, is_starting=False)
-    window.note_acknowledged(0.0, 20, 0.05)
+    hear(window, 0.0, 20, 0.05)
     lowest = 40.0
     for tick in range(1, 180):
-        window.note_acknowledged(tick * TICK, int(window.window), 0.15)
+        hear(window, tick * TICK, int(window.window), 0.15)
         lowest = min(lowest, window.window)
     assert window.boost == 8.0
     assert window.window > lowest
     window.note_missing(9.5, 1, 99)
     assert window.boost == 4.0
-    window.note_acknowledged(9.6, 1, 0.05)
+    hear(window, 9.6, 1, 0.05)
     assert window.boost == 1.0
 
 
@@ -169,7 +182,7 @@ def test_whatever_is_acknowledged_the_window_keeps_its_bounds(course: list[tuple
     window, now = DelayWindow(0.0), 0.0
     for passed, count, round_trip, gaps in course:
         now += passed
-        window.note_acknowledged(now, count, round_trip, gaps=gaps)
+        hear(window, now, count, round_trip, gaps=gaps)
         if count % 3 == 0:
             window.note_missing(now, count, count)
         assert 16.0 <= window.window <= 16.0 + 1.5 * sum(one[1] for one in course) / 0.2 * (window.empty + 0.1)
@@ -179,18 +192,31 @@ def test_whatever_is_acknowledged_the_window_keeps_its_bounds(course: list[tuple
 def test_who_acknowledges_each_packet_fills_no_memory() -> None:
     window = DelayWindow(0.0)
     for number in range(20_000):
-        window.note_acknowledged(number / 1000, 1, 0.1 + number / 1e6)
+        hear(window, number / 1000, 1, 0.1 + number / 1e6)
     assert max(map(len, (window.base.values, window.standing.values, window.lately.values, window.slices))) <= 66
+
+
+@pytest.mark.parametrize(("left", "takes"), [(50, ROUND_TRIP + 0.05), (0, ROUND_TRIP), (1000, 3 * ROUND_TRIP)])
+def test_a_queue_that_is_gone_when_it_is_learnt_slows_nothing_down(left: int, takes: float) -> None:
+    """The other end acknowledges when it has read all that stood there. No more than what is in flight stands there
+    now, and 1000 packets in a second come through."""
+    window = DelayWindow(0.0, is_starting=False)
+    run(window, 5.0, most=1000.0)
+    hear(window, 5.1, 50, 3 * ROUND_TRIP, in_flight=left)
+    hear(window, 5.2, 50, 3 * ROUND_TRIP, in_flight=left)
+    assert window.rate == pytest.approx(window.window / takes, rel=0.05)
+    window.move(ROUND_TRIP)
+    assert window.rate == window.window / ROUND_TRIP
 
 
 @pytest.mark.parametrize(("told", "counts"), [(0.2, 0.2), (None, 1.0), (0.0, 0.005), (3600.0, 10.0)])
 def test_on_another_way_its_round_trip_counts_if_it_is_known(told: float | None, counts: float) -> None:
     window = DelayWindow(0.0, window=100.0, is_starting=False)
-    window.note_acknowledged(1.0, 1, 1.0)
+    hear(window, 1.0, 1, 1.0)
     window.move(told)
     assert window.empty == window.round_trip == counts
     assert window.rate == window.window / counts
-    window.note_acknowledged(2.0, 1, 0.5)
+    hear(window, 2.0, 1, 0.5)
     assert window.empty == window.round_trip == 0.5
 
 
@@ -219,7 +245,7 @@ def test_acknowledgements_after_a_long_pause_do_not_slow_it_down_for_as_long(pau
     run(window, 1.0 if is_starting else 5.0, most=1e9 if is_starting else 1000.0)
     assert window.is_starting is is_starting
     now = 5.0 + pause
-    window.note_acknowledged(now, 4, pause)
+    hear(window, now, 4, pause)
     window.note_missing(now, 40, 0)
     while window.may_send_again(now):
         window.note_sent_again(now)
@@ -263,7 +289,7 @@ def test_no_lie_lasts_longer_than_the_lowest_round_trip_is_remembered(
         elif what in ("all", "one") and in_flight:
             count = in_flight if what == "all" else 1
             in_flight -= count
-            window.note_acknowledged(now, count, trip, gaps=gaps)
+            hear(window, now, count, trip, in_flight=in_flight, gaps=gaps)
         elif what == "missing":
             window.note_missing(now, in_flight, 0)
         elif what == "move":
@@ -278,7 +304,7 @@ def test_acknowledgements_cut_into_pieces_let_it_grow_no_faster() -> None:
     whole, pieces = (DelayWindow(0.0, is_starting=False) for _ in range(2))
     for tick in range(100):
         now = tick * TICK
-        whole.note_acknowledged(now, 20, ROUND_TRIP)
+        hear(whole, now, 20, ROUND_TRIP)
         for _ in range(20):
-            pieces.note_acknowledged(now, 1, ROUND_TRIP)
+            hear(pieces, now, 1, ROUND_TRIP)
     assert pieces.window < 1.01 * whole.window

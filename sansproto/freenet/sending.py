@@ -102,7 +102,10 @@ class Sending(Component[SendingState, SendingHost]):
         congestion = self._congestion()
         if heard.missing:
             congestion.note_missing(now, heard.missing, heard.arrived)
-        congestion.note_acknowledged(now, heard.arrived, heard.round_trip, gaps=bool(self.sent.again))
+        sent = self.sent
+        congestion.note_acknowledged(
+            now, heard.arrived, heard.round_trip, in_flight=sent.on_their_way, gaps=bool(sent.again)
+        )
         self.messages.note_arrived(heard.messages)
         if self.is_wanting and self.messages.size <= self.host.limits.unsent // 2:
             self.is_wanting = False

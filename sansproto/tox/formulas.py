@@ -86,7 +86,9 @@ class Formulas:
         else:
             self.left -= 1.0
 
-    def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
+    def note_acknowledged(
+        self, now: Instant, count: int, round_trip: float | None, *, in_flight: int, gaps: bool = False
+    ) -> None:
         """It goes by what waits at each tick."""
 
     def note_missing(self, now: Instant, missing: int, arrived: int) -> None:

@@ -146,8 +146,8 @@ class Outgoing(Part[OutgoingHost]):
     """When that was found."""
     is_busy: bool
     """Its rate is looked at again and again."""
-    is_waiting: bool
-    """What waits is looked at again soon."""
+    look: Instant | None
+    """When what waits is looked at again."""
     is_wanting: bool
     """A packet was refused."""
     watch: Watch
@@ -162,7 +162,8 @@ class Outgoing(Part[OutgoingHost]):
         self.lists = Level(_LISTS.burst, 0.0)
         self.round_trip = self.recent = _ROUND_TRIP
         self.last = self.last_request = 0.0
-        self.is_busy = self.is_waiting = self.is_wanting = False
+        self.is_busy = self.is_wanting = False
+        self.look = None
         self.turn, self.turn_at = 0, 0.0
 
     @property
@@ -367,7 +368,7 @@ class Outgoing(Part[OutgoingHost]):
         self.queue = self.receipts = self.own = self.withheld = None
 
     def pump_again(self) -> None:
-        self.is_waiting = False
+        self.look = None
         self.pump()
 
     def pump(self) -> None:
@@ -398,7 +399,8 @@ class Outgoing(Part[OutgoingHost]):
         self.take_undelivered()
         self.watch.alarm = None
         self.congestion = None
-        self.is_busy = self.is_waiting = self.is_wanting = False
+        self.is_busy = self.is_wanting = False
+        self.look = None
 
     # -- inside
 
@@ -423,7 +425,8 @@ class Outgoing(Part[OutgoingHost]):
         if missing and not self.watch.is_asking:  # else it is another way that has lost them
             congestion.note_missing(now, missing, heard.arrived)
         if heard.arrived:
-            congestion.note_acknowledged(now, heard.arrived, rtt, gaps=bool(self.window.arrived))
+            window = self.window
+            congestion.note_acknowledged(now, heard.arrived, rtt, in_flight=window.in_flight, gaps=bool(window.arrived))
 
     def _until_again(self) -> float:
         """How long a packet that was sent is not sent again: a round trip or two, however late the last answer was."""
@@ -554,8 +557,9 @@ class Outgoing(Part[OutgoingHost]):
             self.is_wanting = True
             self.host.count_refusal(QUEUE_FULL, self)
             return False
+        if not queue:
+            self._look_again()
         queue.append((payload, message))
-        self._look_again()
         return True
 
     def _be_busy(self) -> None:
@@ -564,6 +568,8 @@ class Outgoing(Part[OutgoingHost]):
             self.session.be_busy()
 
     def _look_again(self) -> None:
-        if not self.is_waiting:
-            self.is_waiting = True
+        """Soon. What was acknowledged meanwhile may be a reason to do so sooner than was thought before."""
+        due = self.host.clock + self.pause
+        if self.look is None or due < self.look:
+            self.look = due
             self.session.look_again()

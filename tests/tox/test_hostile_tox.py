@@ -514,7 +514,7 @@ def test_an_acknowledgement_of_long_ago_makes_no_long_memory() -> None:
     window = DelayWindow(0.0)
     for number in range(2000):
         now = 3600.0 + 0.21 * number
-        window.note_acknowledged(now, 1, now)
+        window.note_acknowledged(now, 1, now, in_flight=1)
     assert len(window.slices) <= 64
     assert len(window.base.values) <= 65
 

@@ -6,7 +6,7 @@ from itertools import pairwise, takewhile
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted_tox import ALIVE, AT_B, AT_C, KILL, ONLINE, REAL, REQUEST, Friend, Heard, NodePeer
 
@@ -260,6 +260,38 @@ def test_what_may_go_at_once_is_the_same_when_it_is_looked_at_for_each_packet(
                     node.send(who.real.public, data, peer.now)
         told.append((sent, [*iter(node.next_transmit, None)], node.stats, node.next_timeout()))
     assert told[0] == told[1]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.001, 0.01, 0.05, 0.3]),
+            st.sampled_from(["send", "send", "acknowledge"]),
+            st.integers(1, 120),
+        ),
+        max_size=20,
+    )
+)
+@example(
+    [
+        *[(0.05, "send", 113), (0.05, "acknowledge", 0), (0.05, "send", 14), (0.05, "acknowledge", 0)],
+        *[(0.05, "send", 85), (0.001, "send", 15), (0.3, "acknowledge", 0), (0.001, "send", 97)],
+    ]
+)  # all that waits is sent, and so much comes then that some waits again
+def test_what_waits_is_looked_at_as_soon_as_the_rate_lets_it_go(steps: list[tuple[float, str, int]]) -> None:
+    """Also if it was found before that nothing may go until something is acknowledged."""
+    peer = NodePeer.live()
+    friend = peer.met()
+    outgoing = outgoing_of(friend)
+    for pause, step, count in steps:
+        peer.wait(pause)
+        if step == "acknowledge":
+            friend.say(friend.data(REQUEST, start=outgoing.window.number))
+        else:
+            peer.send_many(friend.real.public, [custom(number) for number in range(count)], peer.now)
+            peer.drain()
+        if outgoing.queue:
+            assert peer.endpoint.next_timeout() <= peer.now + outgoing.pause + 1e-9
 
 
 def test_more_than_the_outbox_takes_waits_for_room() -> None:
