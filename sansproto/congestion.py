@@ -94,6 +94,8 @@ _STANDING_BY_GAPS: Final = 0.5
 """The same while packets are missing: an acknowledgement then speaks of the packets before the last gap."""
 _GAP: Final = 5.0
 """So many packets an acknowledgement is late then, at the best."""
+_FASTER: Final = 3.0
+"""In the start the rate becomes so many times as high as packets arrive, at most."""
 _STARTED: Final = 0.02
 """The start ends when so many seconds stand in the queue, and what these packets take to be sent: acknowledgements are
 held back while few packets come."""
@@ -174,6 +176,10 @@ class DelayWindow:
     lately: Lowest = attrs.field(factory=Lowest)
     slices: deque[tuple[Instant, int]] = attrs.field(factory=deque)
     """When each began, and how many packets arrived after that, and before the next one began."""
+    newest: float = 0.0
+    """How many packets arrive in a second, as far as that is known in the start; 0 before."""
+    counted: tuple[Instant, int] | None = None
+    """Since when those are counted that say so, and how many they are."""
     is_starting: bool = True
     is_up: bool = True
     """The direction in which the window moves."""
@@ -239,10 +245,12 @@ class DelayWindow:
         self.arrived = min(self.arrived + count, int(self.window))
         queued = self.round_trip - self.empty
         if self.is_starting:
-            self.window += count
+            self._count_newest(now, count)
+            most = _FASTER * self.newest * self.round_trip if self.newest else self.window + count
+            self.window = max(self.window, min(self.window + count, most))
             if queued > _STARTED + (_SOME_BY_GAPS if gaps else _SOME) / self.rate:
                 self.is_starting = False
-                self._shrink(now, self._best() * self.empty)
+                self._shrink(now, max(self._best(), self.newest) * self.empty)
                 self.cut += self.empty  # of what was too much some is found to be missing only then
         else:
             queued -= _UNSEEN + (_GAP / self.rate if gaps else 0.0)
@@ -317,6 +325,15 @@ class DelayWindow:
             slices.append((now, 0))
         while len(slices) > 1 and (slices[1][0] < oldest or len(slices) > _VALUES):
             slices.popleft()
+
+    def _count_newest(self, now: Instant, count: int) -> None:
+        if self.counted is None:  # when these came is not known
+            self.counted = now, 0
+            return
+        since, had = self.counted
+        self.counted = since, had + count
+        if now - since >= _LATE:
+            self.newest, self.counted = (had + count) / (now - since), (now, 0)
 
     def _best(self) -> float:
         """How many packets arrived in a second, at the best of times lately."""

@@ -131,6 +131,22 @@ def test_an_alarm_copies_twice_as_many_each_time_up_to_32_and_then_the_oldest_8(
     assert sender.copied[-1] == [*range(8)]
 
 
+@pytest.mark.parametrize(("rounds", "left"), [(1, []), (2, [None])])
+def test_a_way_is_left_in_the_second_round_if_what_arrives_is_what_went_by_others_too(
+    rounds: int, left: list[None]
+) -> None:
+    sender = Sender(0.1)
+    sender.send(10)
+    sender.wait(0.7)
+    for _ in range(rounds - 1):
+        sender.wait(1.0)
+    heard = sender.window.acknowledge(1, sender.host.clock)
+    assert heard is not None
+    sender.watch.note_heard(heard, ONE)
+    sender.watch.tick()
+    assert sender.left == left
+
+
 def test_rounds_of_an_alarm_are_a_round_trip_apart() -> None:
     sender = Sender(2.0)
     sender.send(100)
