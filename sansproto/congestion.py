@@ -332,7 +332,7 @@ class DelayWindow:
             return
         since, had = self.counted
         self.counted = since, had + count
-        if now - since >= _LATE:
+        if now - since >= min(self.round_trip, _LATE):
             self.newest, self.counted = (had + count) / (now - since), (now, 0)
 
     def _best(self) -> float:
