@@ -246,8 +246,10 @@ class DelayWindow:
         queued = self.round_trip - self.empty
         if self.is_starting:
             self._count_newest(now, count)
-            most = _FASTER * self.newest * self.round_trip if self.newest else self.window + count
-            self.window = max(self.window, min(self.window + count, most))
+            grown = self.window + count
+            if self.newest:
+                grown = max(self.window, min(grown, _FASTER * self.newest * self.round_trip))
+            self.window = grown
             if queued > _STARTED + (_SOME_BY_GAPS if gaps else _SOME) / self.rate:
                 self.is_starting = False
                 self._shrink(now, max(self._best(), self.newest) * self.empty)
@@ -327,6 +329,7 @@ class DelayWindow:
             slices.popleft()
 
     def _count_newest(self, now: Instant, count: int) -> None:
+        """Over a shorter time than others are counted: the start may be over before."""
         if self.counted is None:  # when these came is not known
             self.counted = now, 0
             return
